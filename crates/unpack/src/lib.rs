@@ -1,0 +1,1 @@
+//! Image layers: compression with digests in one pass, and safe extraction.

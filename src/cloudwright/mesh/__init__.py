@@ -1,0 +1,1 @@
+"""Identities, certificates, routes: what every proxy is told."""

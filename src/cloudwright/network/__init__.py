@@ -1,0 +1,1 @@
+"""The pod network of one machine: namespaces, addresses, packet rules."""

@@ -1,0 +1,1 @@
+"""Reconciler[T] and the controllers, one file each."""

@@ -1,0 +1,1 @@
+"""Images, content store, sandboxes and containers on an OCI runtime."""
