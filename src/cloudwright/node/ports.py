@@ -108,3 +108,12 @@ class Mesh(Protocol):
         """An asyncio ``(StreamReader, StreamWriter)`` to a port on the pod's loopback, through
         its sidecar.
         """
+
+
+class Hooks(Protocol):
+    """Calls a life-cycle hook that is a URL (``webhook://NAME[/PATH]``, ``http://…``)."""
+
+    async def call(
+        self, url: str, namespace: str, payload: dict[str, Any], *, timeout: float = 10.0
+    ) -> None:
+        """POST ``payload`` as JSON. Raises ``CloudwrightError`` unless the answer is 2xx in time."""
