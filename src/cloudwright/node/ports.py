@@ -116,4 +116,4 @@ class Hooks(Protocol):
     async def call(
         self, url: str, namespace: str, payload: dict[str, Any], *, timeout: float = 10.0
     ) -> None:
-        """POST ``payload`` as JSON. Raises ``CloudwrightError`` unless the answer is 2xx in time."""
+        """POST ``payload`` as JSON; ``CloudwrightError`` unless the answer is 2xx in time."""
