@@ -1,19 +1,18 @@
-//! The extension module `cloudwright._native`: thin wrappers, no logic of its own.
+//! The extension module `cloudwright._native`: thin wrappers, no logic of their own.
+mod layers;
+
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
-    use super::pyfunction_version;
     #[pymodule_export]
-    use pyfunction_version::version;
+    use crate::layers::{LayerError, compress_layer, extract_layer};
+    #[pymodule_export]
+    use crate::version;
 }
 
-mod pyfunction_version {
-    use pyo3::prelude::*;
-
-    /// The version of the native parts, to be compared with the package's own.
-    #[pyfunction]
-    pub fn version() -> &'static str {
-        env!("CARGO_PKG_VERSION")
-    }
+/// The version of the native parts, to be compared with the package's own.
+#[pyfunction]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
 }
