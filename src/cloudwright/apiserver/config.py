@@ -1,0 +1,43 @@
+"""Everything that can be set about the API server's core and its store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """How the embedded store keeps its file and history."""
+
+    path: Path
+    synchronous: str = "FULL"
+    """``FULL``: an acknowledged write survives a power loss. ``NORMAL`` may lose the last ones
+    then (not on a crash of the process)."""
+    history_seconds: float = 300.0
+    """Superseded revisions older than this are compacted."""
+    history_revisions: int = 20_000
+    """At most about this many revisions are kept for watches and consistent paging."""
+    compact_every_seconds: float = 30.0
+    batch_writes: int = 128
+    """Writes that may share one commit."""
+    ring_events: int = 4096
+    ring_bytes: int = 8 * 1024 * 1024
+    """Newest events kept in memory, for watches that resume."""
+    watch_queue: int = 2048
+    """Events that may wait for one slow watcher before it is ended with 410."""
+    cache_kib: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """How the API behaves."""
+
+    service_cidr: str = "10.96.0.0/16"
+    reserved_ips: tuple[str, ...] = ("10.96.0.1", "10.96.0.10")
+    """Addresses no Service gets by itself: the API's own and the DNS resolver's."""
+    object_bytes_max: int = 1536 * 1024
+    body_bytes_max: int = 3 * 1024 * 1024
+    bookmark_seconds: float = 60.0
+    watch_seconds_max: float = 1800.0
+    patch_attempts: int = 8

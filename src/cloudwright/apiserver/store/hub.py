@@ -1,0 +1,157 @@
+"""Hands committed events to watchers, from memory; pure bookkeeping, no clock, no disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import anyio
+
+from cloudwright.apiserver.errors import CompactedError, SlowWatcherError
+from cloudwright.apiserver.store.interface import Event
+
+Replay = Callable[[str, int, int], list[Event]]
+"""``(prefix, after, up_to)`` → the next kept events, in order; empty when there are none left."""
+
+
+class Hub:
+    """The newest events and everyone who waits for the next ones."""
+
+    def __init__(
+        self, revision: int, *, replay: Replay, ring_events: int, ring_bytes: int, queue: int
+    ) -> None:
+        self.published = revision
+        self._replay = replay
+        self._ring: deque[Event] = deque()
+        self._ring_events = ring_events
+        self._ring_bytes = ring_bytes
+        self._ring_size = 0
+        self._ring_after = revision
+        self._queue = queue
+        self._watchers: dict[str, set[HubWatch]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(watchers) for watchers in self._watchers.values())
+
+    def publish(self, event: Event) -> None:
+        """Give ``event`` to every watcher of one of its key's prefixes. Never blocks."""
+        assert event.revision > self.published, "revisions only grow"
+        self.published = event.revision
+        self._remember(event)
+        for prefix in prefixes(event.key):
+            for watcher in self._watchers.get(prefix, ()):
+                watcher.offer(event)
+
+    def watch(self, prefix: str, after: int, oldest: int) -> HubWatch:
+        """A watcher of later events; ``oldest`` is the newest compacted revision."""
+        assert prefix.endswith("/"), "a prefix ends in a slash"
+        if after < oldest:
+            raise CompactedError(after, oldest)
+        watcher = HubWatch(self, prefix, after, self._queue)
+        self._watchers.setdefault(prefix, set()).add(watcher)
+        return watcher
+
+    def past(self, prefix: str, after: int, up_to: int) -> list[Event]:
+        """Kept events of ``(after, up_to]``: from memory if all are there, else the next few
+        from the disk.
+        """
+        if after >= self._ring_after:
+            return [
+                event
+                for event in self._ring
+                if after < event.revision <= up_to and event.key.startswith(prefix)
+            ]
+        return self._replay(prefix, after, up_to)
+
+    def forget(self, watcher: HubWatch) -> None:
+        """Give no more events to ``watcher``."""
+        watchers = self._watchers.get(watcher.prefix)
+        if watchers is not None:
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[watcher.prefix]
+
+    def _remember(self, event: Event) -> None:
+        self._ring.append(event)
+        self._ring_size += _weight(event)
+        while len(self._ring) > self._ring_events or self._ring_size > self._ring_bytes:
+            gone = self._ring.popleft()
+            self._ring_size -= _weight(gone)
+            self._ring_after = gone.revision
+
+
+class HubWatch:
+    """One watcher's bounded queue. Events before its start come from history, the rest live."""
+
+    def __init__(self, hub: Hub, prefix: str, after: int, limit: int) -> None:
+        self.prefix = prefix
+        self._hub = hub
+        self._limit = limit
+        self._queue: deque[Event] = deque()
+        self._wake: anyio.Event | None = None
+        self._overrun = False
+        self._progress = after
+        # Live delivery starts behind what was published when the watch began, and behind `after`
+        # (which may lie in the future).
+        self._live_after = max(after, hub.published)
+        self._replaying = after < hub.published
+
+    @property
+    def progress(self) -> int:
+        """Every event up to this revision was handed out."""
+        if self._queue or self._replaying or self._overrun:
+            return self._progress
+        return max(self._progress, self._hub.published)
+
+    def offer(self, event: Event) -> None:
+        """Queue a live event, or end the watch when the queue is full."""
+        if event.revision <= self._live_after or self._overrun:
+            return
+        if len(self._queue) >= self._limit:
+            self._overrun = True
+            self._queue.clear()
+            self._hub.forget(self)
+        else:
+            self._queue.append(event)
+        if self._wake is not None:
+            self._wake.set()
+
+    async def batch(self) -> list[Event]:
+        """At least one event, in revision order."""
+        while True:
+            if self._overrun:
+                raise SlowWatcherError("the watch did not keep up with the events; list again")
+            if self._replaying:
+                events = self._hub.past(self.prefix, self._progress, self._live_after)
+                if not events:
+                    self._replaying = False
+                    self._progress = self._live_after
+                    continue
+            elif self._queue:
+                events = list(self._queue)
+                self._queue.clear()
+            else:
+                self._wake = anyio.Event()
+                try:
+                    await self._wake.wait()
+                finally:
+                    self._wake = None
+                continue
+            self._progress = events[-1].revision
+            return events
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._hub.forget(self)
+
+
+def prefixes(key: str) -> Iterator[str]:
+    """Each prefix of ``key`` that ends in a slash."""
+    at = key.find("/")
+    while at >= 0:
+        yield key[: at + 1]
+        at = key.find("/", at + 1)
+
+
+def _weight(event: Event) -> int:
+    return len(event.value) + (len(event.previous) if event.previous else 0) + 200

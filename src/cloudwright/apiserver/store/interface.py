@@ -1,0 +1,149 @@
+"""What the API needs of a store: keys with revisions, guarded writes, watches that never skip.
+
+Semantics are etcd's: one global revision that grows with each write and never repeats, a key's
+``revision`` (last write) and ``create_revision``, reads at an older revision while it is kept, and
+watches that deliver every later write exactly once, or say that they cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A value to be written: its revision goes, in decimal, between ``head`` and ``tail``."""
+
+    head: bytes
+    tail: bytes
+
+    def stamp(self, revision: int) -> bytes:
+        """The value as it is kept."""
+        return b"%b%d%b" % (self.head, revision, self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A key's value and the revisions that wrote it last and first."""
+
+    key: str
+    revision: int
+    create_revision: int
+    value: bytes
+
+
+@dataclass(slots=True)
+class Event:
+    """One write as watchers see it. ``value`` of a deletion is the key's last state, stamped with
+    the deletion's revision. ``notes`` is for readers to share what they derived (encoded lines).
+    """
+
+    revision: int
+    key: str
+    deleted: bool
+    created: bool
+    value: bytes
+    previous: bytes | None
+    notes: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Holds when ``key`` was last written at ``revision``; 0: when it does not exist."""
+
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Put ``template`` under ``key``, or delete the key (``template`` is then its last state)."""
+
+    key: str
+    template: Template
+    delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    """A write that happens only if every compare holds."""
+
+    compares: tuple[Compare, ...]
+    write: Write
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a transaction: ``record`` as written, or ``failed``: the compare that did
+    not hold.
+    """
+
+    record: Record | None
+    failed: Compare | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records in key order, all as of ``revision``. ``more``: the limit cut the list short."""
+
+    records: Sequence[Record]
+    revision: int
+    more: bool = False
+
+
+class Watch(Protocol):
+    """Later writes under a prefix. Close it when done."""
+
+    async def batch(self) -> list[Event]:
+        """At least one event, in revision order.
+
+        Raises:
+            CompactedError: the start revision is no longer kept.
+            SlowWatcherError: too many events waited to be taken.
+        """
+
+    @property
+    def progress(self) -> int:
+        """Every event up to this revision was handed out."""
+
+    def close(self) -> None:
+        """Stop receiving."""
+
+
+class Store(Protocol):
+    """A revisioned key-value store. Every method may raise ``StoreError``."""
+
+    @property
+    def revision(self) -> int:
+        """The newest revision whose event watchers were given."""
+
+    async def get(self, key: str) -> Record | None:
+        """The newest committed value."""
+
+    async def page(
+        self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0
+    ) -> Page:
+        """Records whose key starts with ``prefix`` and is greater than ``after``.
+
+        Raises:
+            CompactedError: ``revision`` is no longer kept.
+        """
+
+    async def count(self, prefix: str, *, after: str = "") -> int:
+        """How many keys there are now."""
+
+    def watch(self, prefix: str, *, after: int) -> Watch:
+        """Every write with a revision greater than ``after``.
+
+        Raises:
+            CompactedError: ``after`` is no longer kept.
+        """
+
+    async def commit(self, txn: Txn) -> Outcome:
+        """Write durably: when it returns a record, no crash loses it.
+
+        Raises:
+            StoreFullError: the disk is full; nothing was written.
+        """
