@@ -14,9 +14,11 @@ _BUILT_IN = frozenset(
     test then times trap true type ulimit umask unalias unset until wait while { } !
     """.split()  # noqa: SIM905
 )
-_START = re.compile(
-    r"(?:^|[;&|(`{]|\b(?:do|then|else|elif|if|while|until|exec|command)\b)\s*([a-z][\w.+-]*)"
+_LEADING = frozenset(
+    ["do", "then", "else", "elif", "if", "while", "until", "exec", "command", "!", "{"]
 )
+_QUOTED = re.compile(r"""'[^']*'|(?<!\S)#.*$""")
+_NAME = re.compile(r"[A-Za-z_][\w.+-]*")
 
 
 def interpreter(script: bytes) -> list[str]:
@@ -32,8 +34,12 @@ def called(script: str) -> set[str]:
     """
     names: set[str] = set()
     for line in script.splitlines()[1:]:
-        code = re.sub(r"""'[^']*'|(?<!\S)#.*$""", "", line)
-        names.update(_START.findall(code.strip()))
+        for part in re.split(r"[;&|()`]", _QUOTED.sub("", line)):
+            words = part.split()
+            while words and (words[0] in _LEADING or "=" in words[0]):
+                words.pop(0)
+            if words and _NAME.fullmatch(words[0]):
+                names.add(words[0])
     return names - _BUILT_IN
 
 
