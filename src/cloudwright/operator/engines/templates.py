@@ -1,0 +1,80 @@
+"""Pod templates: comparing them, naming them by a hash, and whether a wish is already granted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cloudwright.model.objects import Object
+
+HASH_LABEL = "pod-template-hash"
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""No vowels: a hash must not spell a word (upstream's ``SafeEncodeString``)."""
+
+
+def copy(obj: Mapping[str, Any]) -> Object:
+    """A deep copy of a JSON object."""
+    return dict(_copy(obj))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    return value
+
+
+def digest(value: Any, length: int = 10) -> str:
+    """A short stable name for a JSON value, usable inside object names."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big")
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)
+
+
+def without_hash(template: Mapping[str, Any]) -> Object:
+    """A template without the hash label and without empty metadata that only servers add."""
+    result = copy(template)
+    metadata = result.get("metadata") or {}
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != HASH_LABEL}
+    kept = {
+        key: value
+        for key, value in {**metadata, "labels": labels}.items()
+        if value and key != "creationTimestamp"
+    }
+    result["metadata"] = kept
+    return result
+
+
+def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two templates make the same pods (upstream's ``EqualIgnoreHash``)."""
+    return without_hash(one) == without_hash(other)
+
+
+def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
+    """The value of ``pod-template-hash``; ``collisions`` makes another one after a clash."""
+    return digest([without_hash(template), collisions])
+
+
+def grants(actual: Any, wish: Any) -> bool:
+    """Whether ``actual`` holds everything in ``wish``; a server may have added defaults.
+
+    Mappings are compared by the wish's keys, lists element by element.
+    """
+    if isinstance(wish, Mapping):
+        if not isinstance(actual, Mapping):
+            return not wish and actual is None
+        return all(grants(actual.get(key), value) for key, value in wish.items())
+    if isinstance(wish, list | tuple):
+        if not isinstance(actual, list | tuple):
+            return not wish and actual is None
+        return len(actual) == len(wish) and all(
+            grants(one, other) for one, other in zip(actual, wish, strict=True)
+        )
+    return bool(actual == wish)
