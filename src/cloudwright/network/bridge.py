@@ -169,8 +169,8 @@ class BridgeDatapath:
         """
         config = self._config
         path = config.netns_dir / plan.netns
-        netns.ensure(path)
-        wired = netns.inside(str(path), lambda: self._prepare_inside(plan))
+        fresh = netns.ensure(path)
+        wired = netns.inside(str(path), lambda: self._prepare_inside(fresh))
         with Netlink() as kernel:
             bridge = kernel.link(config.bridge)
             if bridge is None:
@@ -188,9 +188,10 @@ class BridgeDatapath:
             kernel.set_link(change_link(host_side.index, up=True), f"bring up {plan.veth}")
         netns.inside(str(path), lambda: self._configure_inside(plan))
 
-    def _prepare_inside(self, plan: PodPlan) -> bool:
+    def _prepare_inside(self, fresh: bool) -> bool:
         """Rules, sysctls, loopback; whether the pod's end of a veth pair is there already."""
-        nft.load(rules.pod(self._config.sidecar), program=self._config.nft)
+        config = self._config
+        nft.load(rules.pod(config.sidecar, fresh=fresh), program=config.nft)
         for name, value in _POD_SYSCTLS:
             write_sysctl(name, value)
         with Netlink() as kernel:

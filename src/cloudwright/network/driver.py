@@ -160,15 +160,18 @@ class BridgeNetwork:
     async def _remove(self, lease: Lease) -> None:
         """Kernel objects first: the address is free only when nothing uses it."""
 
-        def work() -> int:
+        def unlink() -> None:
             self._datapath.detach(plan_pod(self.config, lease))
             if lease.egress:
                 self._datapath.deny_egress(lease.ip)
+
+        def release() -> int:
             self._store.release(lease.pod_uid, self._clock.monotonic())
             return len(self._store.leases())
 
+        await self._thread(unlink)
         async with self._addresses:
-            vitals.LEASES.set(await self._thread(work))
+            vitals.LEASES.set(await self._thread(release))
 
     async def attachments(self) -> list[Attachment]:
         """Every attachment that exists: a lease whose namespace and link are there."""
