@@ -1,4 +1,4 @@
-"""House rules that a program can hold: sizes, forbidden calls, dead links; reads the source tree."""
+"""House rules that a program can hold: sizes, forbidden calls, dead links (reads the source)."""
 
 from __future__ import annotations
 
