@@ -52,6 +52,10 @@ class Built:
     digest: str
     size: int
     layers: tuple[Layer, ...]
+    bytes: int
+    """Size of the manifest itself."""
+    cached: bool = False
+    """The image was there already, made from the same sources."""
 
 
 def build(
@@ -62,6 +66,7 @@ def build(
     python: Path | None = None,
     env: Mapping[str, str] | None = None,
     epoch: int = 0,
+    cache: bool = True,
     progress: Progress = lambda _: None,
 ) -> Built:
     """Build ``path`` and name the image ``reference`` (default: the project's name and version).
@@ -74,6 +79,10 @@ def build(
     what = project.read(path)
     what = replace(what, env={**what.env, **(env or {})})
     name = reference or (f"{what.name}:{what.version}" if what.version else f"{what.name}:latest")
+    note = sink.scratch() / f"built-{_inputs(what, name, python, epoch)}.json"
+    if cache and (known := _remembered(note, sink)):
+        sink.tag(name, {"mediaType": MANIFEST_TYPE, "digest": known.digest, "size": known.bytes})
+        return known
     progress(f"building {name} from {path}")
     with tempfile.TemporaryDirectory(dir=sink.scratch()) as folder:
         if what.kind == "program":
@@ -85,8 +94,29 @@ def build(
     digest = sink.put(manifest)
     sink.tag(name, {"mediaType": MANIFEST_TYPE, "digest": digest, "size": len(manifest)})
     size = len(config) + sum(layer.size for layer in layers)
+    built = Built(name, digest, size, tuple(layers), len(manifest))
+    write_atomic(note, json.dumps(asdict(built)).encode())
     progress(f"built {name} ({size / 1e6:.1f} MB)")
-    return Built(name, digest, size, tuple(layers))
+    return built
+
+
+def _inputs(what: Project, name: str, python: Path | None, epoch: int) -> str:
+    """A key over everything a build is made from, less what a package index would answer today."""
+    executable = (python or interpreter.base_executable()).stat()
+    stamp = [executable.st_mtime_ns, executable.st_size]
+    source = [source_digest(what), what.command, sorted(what.env.items()), what.requirements]
+    facts = json.dumps([name, epoch, stamp, source, what.keep])
+    return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def _remembered(note: Path, sink: ImageSink) -> Built | None:
+    if not note.is_file():
+        return None
+    fields = json.loads(note.read_bytes())
+    layers = tuple(Layer(**layer) for layer in fields.pop("layers"))
+    known = Built(**{**fields, "layers": layers, "cached": True})
+    there = all(sink.has(digest) for digest in (known.digest, *(x.digest for x in layers)))
+    return known if there else None
 
 
 def canonical(value: Json) -> bytes:
@@ -260,11 +290,13 @@ def _manifest(config: str, size: int, layers: list[Layer], what: Project) -> Jso
     }
 
 
-def source_digest(path: Path) -> str:
-    """A digest over names and content of a project's files: tells whether anything changed."""
-    what = project.read(path)
+def source_digest(what: Project) -> str:
+    """A digest over names, modes and content of a project's files; tells whether anything
+    changed.
+    """
     hasher = hashlib.sha256()
-    for file in _application_files(what):
+    files = [what.program] if what.program else _application_files(what)
+    for file in files:
         hasher.update(f"{file.relative_to(what.root)}\0{os.access(file, os.X_OK)}\0".encode())
         hasher.update(hashlib.sha256(file.read_bytes()).digest())
     return hasher.hexdigest()

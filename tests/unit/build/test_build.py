@@ -24,8 +24,8 @@ SHOP = Path(__file__).parents[3] / "examples" / "01-shop"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ContentStore:
-    return ContentStore(tmp_path / "images")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ContentStore:
+    return ContentStore(tmp_path_factory.mktemp("store"))
 
 
 def tree(image: Images, reference: str) -> dict[str, Path]:
@@ -163,6 +163,17 @@ def test_what_cannot_be_built_is_said_clearly(
         project.read(tmp_path)
 
 
+def test_an_unchanged_project_is_not_built_again(store: ContentStore, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("print(1)")
+    first = build(tmp_path, store, reference="a:1")
+    again = build(tmp_path, store, reference="a:1")
+    assert (first.cached, again.cached) == (False, True)
+    assert again.digest == first.digest
+    (tmp_path / "main.py").write_text("print(2)")
+    assert not build(tmp_path, store, reference="a:1").cached
+    assert not build(tmp_path, store, reference="a:1", cache=False).cached
+
+
 def test_a_missing_folder_and_a_text_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadProject, match="does not exist"):
         project.read(tmp_path / "no")
@@ -190,10 +201,10 @@ def test_a_link_out_of_the_project_is_refused(store: ContentStore, tmp_path: Pat
 def test_the_source_digest_changes_with_content_and_mode(tmp_path: Path) -> None:
     file = tmp_path / "main.py"
     file.write_text("1")
-    first = source_digest(tmp_path)
+    first = source_digest(project.read(tmp_path))
     os.utime(file, (5, 5))
-    assert source_digest(tmp_path) == first
+    assert source_digest(project.read(tmp_path)) == first
     file.chmod(0o755)
-    second = source_digest(tmp_path)
+    second = source_digest(project.read(tmp_path))
     file.write_text("2")
-    assert len({first, second, source_digest(tmp_path)}) == 3
+    assert len({first, second, source_digest(project.read(tmp_path))}) == 3
