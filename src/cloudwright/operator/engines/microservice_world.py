@@ -1,0 +1,136 @@
+"""What the life cycle of a MicroService looks at, and the names that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from cloudwright.model import conditions
+from cloudwright.model.objects import Object, generation, labels_of, name_of
+from cloudwright.operator.engines import pods as podstate
+from cloudwright.operator.engines.actions import Plan
+
+FINALIZER = "platform.example.com/cleanup"
+LABEL = "platform.example.com/microservice"
+CONFIG_APPLIED = "cloudwright.dev/config-applied"
+PRE_STOP_WEBHOOK = "cloudwright.dev/pre-stop-webhook"
+EGRESS = "cloudwright.dev/egress"
+HOOK_ATTEMPTS = 5
+HOOK_FIRST_WAIT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one decision may depend on."""
+
+    service: Object
+    """The MicroService itself."""
+    now: datetime
+    problems: Sequence[str] = ()
+    """What is wrong with the spec: ``path: what``."""
+    children: Mapping[str, Object] = field(default_factory=dict)
+    """By kind (``Deployment`` …): the objects of the same name, whoever owns them."""
+    replica_sets: Sequence[Object] = ()
+    """Those of the Deployment."""
+    pods: Sequence[Object] = ()
+    """Every pod with the label of this MicroService."""
+    dependencies: Mapping[str, Object | None] = field(default_factory=dict)
+    """By ``namespace/name``; ``None``: there is no such MicroService."""
+    events: Sequence[Object] = ()
+    """Warnings about the pods."""
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The MicroService's spec."""
+        return self.service.get("spec") or {}
+
+    @property
+    def deployment(self) -> Object | None:
+        """The Deployment of the same name."""
+        return self.children.get("Deployment")
+
+    def template_pods(self, replica_set: Object | None) -> list[Object]:
+        """The pods of one ReplicaSet."""
+        uid = replica_set["metadata"].get("uid") if replica_set else None
+        return [
+            pod
+            for pod in self.pods
+            if uid is not None
+            and any(r.get("uid") == uid for r in pod["metadata"].get("ownerReferences") or [])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """A hook to call now. ``status_key`` says where its outcome is kept in the status."""
+
+    url: str
+    payload: dict[str, Any]
+    status_key: Literal["postRolloutHook", "configHook"]
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan, and perhaps a hook to call once status and actions are written."""
+
+    plan: Plan
+    hook: HookCall | None = None
+
+
+class Ledger:
+    """The status being worked out."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.status: Object = dict(world.service.get("status") or {})
+
+    def condition(self, kind: str, truth: bool | None, reason: str, message: str = "") -> bool:
+        """Set a condition (``None``: Unknown); returns whether status or reason changed."""
+        old = conditions.find(self.status.get("conditions"), kind) or {}
+        value: conditions.Status = "Unknown" if truth is None else "True" if truth else "False"
+        self.status["conditions"] = conditions.set_condition(
+            self.status.get("conditions"),
+            kind,
+            value,
+            reason,
+            message,
+            self.world.now,
+            generation(self.world.service),
+        )
+        return (old.get("status"), old.get("reason")) != (value, reason)
+
+    def drop(self, kind: str) -> None:
+        """Remove a condition."""
+        self.status["conditions"] = conditions.remove_condition(self.status.get("conditions"), kind)
+
+    def record(self, key: str) -> dict[str, Any]:
+        """A copy of a sub-object of the status."""
+        return dict(self.status.get(key) or {})
+
+    def count(self) -> None:
+        """Replica counters, selector and observed generation."""
+        deployment = self.world.deployment or {}
+        counts = deployment.get("status") or {}
+        self.status["observedGeneration"] = generation(self.world.service)
+        self.status["selector"] = f"{LABEL}={name_of(self.world.service)}"
+        for name in ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas"):
+            self.status[name] = int(counts.get(name) or 0)
+
+
+def ready_pods(world: World) -> list[Object]:
+    """Pods that serve and are not on their way out."""
+    return [pod for pod in world.pods if podstate.active(pod) and podstate.ready(pod)]
+
+
+def version_of(obj: Mapping[str, Any]) -> str:
+    """``spec.version`` of a MicroService."""
+    return str((obj.get("spec") or {}).get("version") or "")
+
+
+def template_version(replica_set: Mapping[str, Any]) -> str:
+    """The version that the pods of a ReplicaSet run."""
+    labels = labels_of(replica_set["spec"].get("template") or {})
+    return labels.get("app.kubernetes.io/version", "")
