@@ -5,6 +5,7 @@ Read from /proc, /sys and the tools of the field, so that it also tells the trut
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -77,13 +78,11 @@ def _processes(paths: Paths) -> Iterator[str]:
 
 
 def _links(instance: str) -> Iterator[str]:
-    for entry in _entries(Path("/sys/class/net")):
-        try:
-            alias = (entry / "ifalias").read_text().strip()
-        except OSError:
-            continue
+    # Not from /sys: its mount shows the network namespace of whoever mounted it.
+    for link in json.loads(_output("ip", "-j", "link") or "[]"):
+        alias = str(link.get("ifalias", ""))
         if alias == f"cloudwright:{instance}" or alias.startswith(f"cloudwright:{instance}:"):
-            yield entry.name
+            yield str(link["ifname"])
 
 
 def _mounts(paths: Paths) -> Iterator[str]:
@@ -95,12 +94,15 @@ def _mounts(paths: Paths) -> Iterator[str]:
 
 
 def _tables() -> Iterator[str]:
-    try:
-        answer = subprocess.run(
-            ["nft", "list", "tables"], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return
-    for line in answer.stdout.splitlines():
+    for line in _output("nft", "list", "tables").splitlines():
         if line.split()[-1:] == ["cloudwright"]:
             yield line.removeprefix("table ").strip()
+
+
+def _output(*command: str) -> str:
+    """What a tool prints; nothing when it is not installed or fails."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return answer.stdout if answer.returncode == 0 else ""
