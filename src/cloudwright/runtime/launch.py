@@ -1,0 +1,104 @@
+"""Find the instance's supervisor process, start it, end it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import anyio
+
+from cloudwright._base.files import make_private
+from cloudwright._base.paths import native_binary
+from cloudwright.runtime.config import RuntimeConfig
+from cloudwright.runtime.errors import RuntimeFailedError, SupervisorLostError
+from cloudwright.runtime.supervisor import SupervisorClient
+
+START_LIMIT = 30.0
+ANOTHER_RUNS = 7
+"""Exit code of a supervisor that found another one for its run directory."""
+
+
+async def ensure_supervisor(config: RuntimeConfig) -> dict[str, Any]:
+    """Its ``hello``; a new one is started in the background when none listens.
+
+    Raises:
+        RuntimeFailedError: it does not start; the message says why.
+    """
+    client = SupervisorClient(config.socket)
+    try:
+        return await client.call("hello", timeout=5.0)
+    except SupervisorLostError:
+        await start_supervisor(config)
+    with anyio.fail_after(START_LIMIT):
+        while True:
+            try:
+                return await client.call("hello", timeout=5.0)
+            except SupervisorLostError:
+                # Another one holds the lock and does not listen yet (it cleans up first).
+                await anyio.sleep(0.05)
+
+
+def command(config: RuntimeConfig) -> list[str]:
+    """The words that start it in the background."""
+    native = config.native or native_binary()
+    return [
+        str(native),
+        "supervisor",
+        "--run-dir",
+        str(config.run),
+        "--instance",
+        config.instance,
+        "--cgroup-root",
+        config.cgroup_root,
+        "--crun",
+        config.crun,
+        "--create-timeout-ms",
+        str(config.create_timeout_ms),
+        "--log-file",
+        str(config.log),
+        "--detach",
+    ]
+
+
+async def start_supervisor(config: RuntimeConfig) -> None:
+    """Start it; returns when it listens (or another one runs already).
+
+    Raises:
+        RuntimeFailedError: it does not start; the message says why.
+    """
+    make_private(config.run)
+    config.log.parent.mkdir(parents=True, exist_ok=True)
+    with anyio.fail_after(START_LIMIT):
+        done = await anyio.run_process(command(config), check=False)
+    if done.returncode in (0, ANOTHER_RUNS):
+        return
+    text = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
+    message, _, rest = text.partition("\n")
+    raise RuntimeFailedError(
+        f"the supervisor does not start: {message or f'exit code {done.returncode}'}",
+        hint=rest.removeprefix("hint: ") or f"its log is {config.log}",
+    )
+
+
+async def stop_supervisor(config: RuntimeConfig, *, grace_seconds: float = 2.0) -> bool:
+    """End every container and process and then the supervisor; False when none ran.
+
+    Returns once its process is gone.
+    """
+    client = SupervisorClient(config.socket)
+    try:
+        hello = await client.call("hello", timeout=5.0)
+    except SupervisorLostError:
+        return False
+    try:
+        handle = os.pidfd_open(hello["pid"])
+    except ProcessLookupError:
+        return False
+    try:
+        limit = 60.0 + grace_seconds
+        await client.call("shutdown", timeout=limit, grace_ms=int(grace_seconds * 1000))
+        with anyio.move_on_after(10.0):
+            await anyio.wait_readable(handle)
+    finally:
+        os.close(handle)
+    return True
