@@ -2,22 +2,171 @@
 
 from __future__ import annotations
 
-from cloudwright.apiserver.errors import ApiError, no_such_path
+from collections.abc import Awaitable, Callable, Sequence
+
+from cloudwright._base import logs
+from cloudwright._base.clock import Clock, SystemClock
+from cloudwright.apiserver import built_ins, calls, crds, definitions
+from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.clusterips import ClusterIPs
+from cloudwright.apiserver.config import CoreConfig
+from cloudwright.apiserver.errors import (
+    ApiError,
+    StoreError,
+    forbidden,
+    from_store,
+    method_not_allowed,
+    no_such_path,
+    qualified,
+    too_large,
+)
 from cloudwright.apiserver.identity import Authorizer, User
+from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import StreamReply
+from cloudwright.apiserver.special import NamespaceWrite, ServiceWrite, Special
 from cloudwright.apiserver.status import failure_reply
+from cloudwright.apiserver.store.interface import Store
+from cloudwright.apiserver.verbs import create, delete, finalize, get, patch, pods, scale, update
+from cloudwright.apiserver.verbs import list as listing
+from cloudwright.apiserver.verbs import watch as watching
 from cloudwright.client.transport import Reply, Request
+from cloudwright.model.objects import Object, finalizers_of, key_of
+
+_log = logs.get("apiserver")
+
+Answer = Reply | StreamReply
+Handler = Callable[["ApiCore", Call], Awaitable[Answer]]
+"""Serves a verb or a subresource; the user was authorized before. May raise ``ApiError``."""
 
 
 class ApiCore:
-    """Serves every resource path (``/api/v1/…``, ``/apis/GROUP/VERSION/…``)."""
+    """Serves every resource path (``/api/v1/…``, ``/apis/GROUP/VERSION/…``).
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    Make it with ``bootstrap.start``, which also loads what the store already defines.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        authorizer: Authorizer,
+        *,
+        config: CoreConfig | None = None,
+        clock: Clock | None = None,
+        admission: Sequence[Admission] = (),
+    ) -> None:
+        self.store = store
+        self.config = config or CoreConfig()
+        self.clock = clock or SystemClock()
+        self.admission: list[Admission] = list(admission)
+        self.registry = Registry(built_ins.served())
+        self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
         self._authorizer = authorizer
+        self._verbs: dict[str, Handler] = {
+            "create": create.create,
+            "get": get.get,
+            "list": listing.list_,
+            "watch": watching.watch,
+            "update": update.update,
+            "patch": patch.patch,
+            "delete": delete.delete,
+            "deletecollection": delete.delete_collection,
+        }
+        self._subresources: dict[tuple[str, str, str], Handler] = {
+            ("", "pods", "binding"): pods.bind,
+            ("", "pods", "eviction"): pods.evict,
+            ("", "namespaces", "finalize"): finalize.finalize,
+        }
 
-    async def handle(self, request: Request, user: User) -> Reply | StreamReply:
+    def on_subresource(self, group: str, plural: str, name: str, handler: Handler) -> None:
+        """Let ``handler`` serve a subresource (``log``, ``exec``, ``token`` …) for every verb."""
+        self._subresources[(group, plural, name)] = handler
+
+    async def handle(self, request: Request, user: User) -> Answer:
         """The answer to ``request`` by ``user``; every failure is a ``metav1.Status`` reply."""
         try:
-            raise no_such_path()
+            if len(request.body) > self.config.body_bytes_max:
+                raise too_large(self.config.body_bytes_max)
+            call = calls.parse(request, user, self.registry)
+            await self.authorize(call)
+            return await self._handler(call)(self, call)
         except ApiError as error:
             return failure_reply(error)
+        except StoreError as error:
+            return failure_reply(from_store(error))
+        except Exception:
+            # The room's border: a bug must not take the connection, or others, with it.
+            _log.exception("a request failed", extra={"path": request.path})
+            return failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
+
+    async def authorize(self, call: Call) -> None:
+        """Let the authorizer decide.
+
+        Raises:
+            ApiError: 403, it says no.
+        """
+        user, resource = call.user, call.served.resource
+        verdict = await self._authorizer.allowed(
+            user, call.verb, resource, call.namespace, call.name, call.subresource
+        )
+        if not verdict.allowed:
+            plural = call.plural + (f"/{call.subresource}" if call.subresource else "")
+            where = f' in the namespace "{call.namespace}"' if call.namespace else ""
+            scope = where or " at the cluster scope"
+            message = (
+                f'User "{user.name}" cannot {call.verb} resource "{plural}" '
+                f'in API group "{call.group}"{scope}'
+            )
+            reason = f": {verdict.reason}" if verdict.reason else ""
+            raise forbidden(call.group, call.plural, call.name, message + reason)
+
+    def special(self, call: Call, new: Object, old: Object | None) -> Special:
+        """What this write does beside storing the object."""
+        if definitions.is_definition(call):
+            return definitions.DefinitionWrite(self.registry, new, old, self.clock.now())
+        if call.group == "" and call.plural == "namespaces":
+            return NamespaceWrite(new, old, call.subresource)
+        if call.group == "" and call.plural == "services":
+            return ServiceWrite(self.addresses, new, old)
+        return Special()
+
+    def before_deletion(self, call: Call, obj: Object) -> None:
+        """What an object gets when it is to be deleted, before it is marked or removed."""
+        if definitions.is_definition(call) and not obj["metadata"].get("deletionTimestamp"):
+            kept = [name for name in finalizers_of(obj) if name != crds.CLEANUP]
+            obj["metadata"]["finalizers"] = [*kept, crds.CLEANUP]
+
+    async def marked(self, call: Call, obj: Object) -> None:
+        """``obj`` is marked for deletion, on disk."""
+        if definitions.is_definition(call):
+            await definitions.clean_up(self, call, call.name)
+
+    async def removed(self, call: Call, obj: Object) -> None:
+        """``obj`` is gone, on disk."""
+        if definitions.is_definition(call):
+            spec = obj["spec"]
+            group, plural = spec["group"], spec["names"]["plural"]
+            found = [one for one in self.registry.all() if one.resource.group == group]
+            if any(one.custom and one.resource.plural == plural for one in found):
+                self.registry.remove(group, plural)
+        elif call.served.custom:
+            await definitions.clean_up(self, call, qualified(call.plural, call.group))
+        elif call.group == "" and call.plural == "services":
+            address = (obj.get("spec") or {}).get("clusterIP", "")
+            self.addresses.release(address, key_of(obj))
+
+    def _handler(self, call: Call) -> Handler:
+        subresource = call.subresource
+        if not subresource:
+            return self._verbs[call.verb]
+        own = self._subresources.get((call.group, call.plural, subresource))
+        if own is not None:
+            return own
+        if subresource not in call.served.resource.subresources:
+            raise no_such_path()
+        if subresource == "status" and call.verb in ("get", "update", "patch"):
+            return self._verbs[call.verb]
+        if subresource == "scale" and call.verb in ("get", "update", "patch"):
+            return scale.scale
+        what = f"{qualified(call.plural, call.group)}/{subresource}"
+        raise method_not_allowed(call.request.method, what)

@@ -39,7 +39,7 @@ class Hub:
         self.published = event.revision
         self._remember(event)
         for prefix in prefixes(event.key):
-            for watcher in self._watchers.get(prefix, ()):
+            for watcher in tuple(self._watchers.get(prefix, ())):
                 watcher.offer(event)
 
     def watch(self, prefix: str, after: int, oldest: int) -> HubWatch:

@@ -119,6 +119,9 @@ class Store(Protocol):
     def revision(self) -> int:
         """The newest revision whose event watchers were given."""
 
+    async def newest(self) -> int:
+        """The newest committed revision."""
+
     async def get(self, key: str) -> Record | None:
         """The newest committed value."""
 

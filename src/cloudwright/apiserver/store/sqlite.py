@@ -89,6 +89,10 @@ class SqliteStore:
         """Revisions before this one can no longer be read or watched from."""
         return self._compacted
 
+    async def newest(self) -> int:
+        """The newest committed revision."""
+        return max(self._read(schema.NEWEST).fetchone()[0] or 0, 1)
+
     async def get(self, key: str) -> Record | None:
         """The newest committed value."""
         row = self._read(schema.GET, (key,)).fetchone()

@@ -1,0 +1,71 @@
+"""Starting the core: what the store defines is loaded, what every cluster has is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from cloudwright._base.clock import Clock
+from cloudwright._base.errors import CloudwrightError
+from cloudwright.apiserver import definitions, encoding
+from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver.config import CoreConfig
+from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.identity import ADMINISTRATORS, Authorizer, User
+from cloudwright.apiserver.registry import storage_of
+from cloudwright.apiserver.replies import StreamReply
+from cloudwright.apiserver.store.interface import Store
+from cloudwright.client.transport import Request
+from cloudwright.model import resources
+from cloudwright.model.objects import key_of
+
+SYSTEM = User("system:apiserver", (ADMINISTRATORS,))
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cloudwright-system")
+
+
+async def start(
+    store: Store,
+    authorizer: Authorizer,
+    *,
+    config: CoreConfig | None = None,
+    clock: Clock | None = None,
+    admission: Sequence[Admission] = (),
+) -> ApiCore:
+    """A core on ``store`` that knows its definitions and addresses and has its namespaces.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+        CloudwrightError: a namespace cannot be made.
+    """
+    core = ApiCore(store, authorizer, config=config, clock=clock, admission=admission)
+    await definitions.load(core)
+    await _load_addresses(core)
+    for name in NAMESPACES:
+        await _ensure_namespace(core, name)
+    return core
+
+
+async def _load_addresses(core: ApiCore) -> None:
+    page = await core.store.page(storage_of("", "services"))
+    for record in page.records:
+        service = encoding.decode(record.value)
+        address = (service.get("spec") or {}).get("clusterIP") or "None"
+        holder = key_of(service)
+        if address != "None" and core.addresses.problem(address, holder) is None:
+            core.addresses.take(address, holder)
+
+
+async def _ensure_namespace(core: ApiCore, name: str) -> None:
+    resource = resources.NAMESPACE
+    if await core.store.get(f"{storage_of('', resource.plural)}/{name}") is not None:
+        return
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    # Not through `handle`: the authorizer may not know the system's own user.
+    from cloudwright.apiserver import calls
+    from cloudwright.apiserver.verbs import create
+
+    request = Request("POST", resource.path(), body=orjson.dumps(body))
+    answer = await create.create(core, calls.parse(request, SYSTEM, core.registry))
+    if isinstance(answer, StreamReply) or answer.status != 201:
+        raise CloudwrightError(f"the namespace {name} cannot be made")

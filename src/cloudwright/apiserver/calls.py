@@ -1,0 +1,142 @@
+"""A request, understood: which resource, object and verb its path, query and method name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from cloudwright.apiserver.errors import bad_request, method_not_allowed, no_such_path, qualified
+from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.registry import Registry, Served
+from cloudwright.client.transport import Request
+
+NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+_OBJECT = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_SUBRESOURCE = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+class Query:
+    """Query parameters by name; the first of several wins."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in pairs:
+            self._values.setdefault(name, value)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The text of a parameter."""
+        return self._values.get(name, default)
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean parameter is on.
+
+        Raises:
+            ApiError: 400, it is no boolean.
+        """
+        text = self._values.get(name, "")
+        if text in ("", "0", "false", "False", "FALSE", "f", "F"):
+            return False
+        if text in ("1", "true", "True", "TRUE", "t", "T"):
+            return True
+        raise bad_request(f'the query parameter {name}="{text}" is not a boolean')
+
+    def whole(self, name: str) -> int | None:
+        """A parameter that is a whole number ≥ 0, or ``None``.
+
+        Raises:
+            ApiError: 400, it is none.
+        """
+        text = self._values.get(name, "")
+        if not text:
+            return None
+        if not text.isascii() or not text.isdigit():
+            raise bad_request(f'the query parameter {name}="{text}" is not a whole number ≥ 0')
+        return int(text)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of one user about one served resource."""
+
+    request: Request
+    user: User
+    served: Served
+    verb: str
+    namespace: str
+    name: str
+    subresource: str
+    query: Query
+    warnings: list[str]
+    dry: bool = False
+    """``dryRun`` given elsewhere than in the query."""
+
+    @property
+    def plural(self) -> str:
+        """The resource's plural."""
+        return self.served.resource.plural
+
+    @property
+    def group(self) -> str:
+        """The resource's group."""
+        return self.served.resource.group
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be written (``dryRun=All``).
+
+        Raises:
+            ApiError: 400, another value.
+        """
+        text = self.query.get("dryRun")
+        if text not in ("", "All"):
+            raise bad_request(f'dryRun: "{text}" is not supported; supported values: "All"')
+        return self.dry or text == "All"
+
+
+def parse(request: Request, user: User, registry: Registry) -> Call:
+    """What ``request`` asks for.
+
+    Raises:
+        ApiError: 404, nothing is served there; 405, not with this method.
+    """
+    parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, rest = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        raise no_such_path()
+    query = Query(request.query)
+    watch = rest[0] == "watch" and len(rest) > 1
+    if watch:
+        rest = rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in NAMESPACE_SUBRESOURCES:
+        namespace, rest = rest[1], rest[2:]
+    served = registry.find(group, version, rest[0])
+    if served is None or len(rest) > 3:
+        raise no_such_path()
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if served.resource.namespaced:
+        if name and not namespace:
+            raise no_such_path()
+    elif namespace:
+        raise no_such_path()
+    verb = _verb(request.method, served, name, subresource)
+    if verb in ("list", "get") and not subresource and (watch or query.flag("watch")):
+        verb = "watch"
+    return Call(request, user, served, verb, namespace, name, subresource, query, [])
+
+
+def _verb(method: str, served: Served, name: str, subresource: str) -> str:
+    verbs = _SUBRESOURCE if subresource else _OBJECT if name else _COLLECTION
+    verb = verbs.get("GET" if method == "HEAD" else method)
+    if verb is None:
+        what = qualified(served.resource.plural, served.resource.group)
+        raise method_not_allowed(method, f"{what}/{subresource}" if subresource else what)
+    return verb

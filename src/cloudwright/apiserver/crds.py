@@ -1,0 +1,266 @@
+"""CustomResourceDefinitions: what they say, whether their names are free, what they serve. Pure.
+
+``apiextensions.k8s.io/v1`` with structural schemas and conversion ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from cloudwright.apiserver.customs import CustomKind
+from cloudwright.apiserver.registry import ScalePaths, Served, storage_of
+from cloudwright.model import conditions, fields, names
+from cloudwright.model.fields import FieldError
+from cloudwright.model.objects import Object, name_of
+from cloudwright.model.resources import Resource
+
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""Finalizer that holds a definition until its instances are gone."""
+PLURAL = "customresourcedefinitions"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``spec.names`` with its defaults."""
+
+    plural: str
+    singular: str
+    kind: str
+    list_kind: str
+    short: tuple[str, ...]
+    categories: tuple[str, ...]
+
+    def as_json(self) -> Object:
+        """As ``status.acceptedNames`` shows them."""
+        shown: Object = {
+            "plural": self.plural,
+            "singular": self.singular,
+            "kind": self.kind,
+            "listKind": self.list_kind,
+        }
+        if self.short:
+            shown["shortNames"] = list(self.short)
+        if self.categories:
+            shown["categories"] = list(self.categories)
+        return shown
+
+
+def names_of(crd: Object) -> Names:
+    """The names that a definition asks for."""
+    given = crd["spec"]["names"]
+    return Names(
+        plural=given["plural"],
+        singular=given.get("singular") or given["kind"].lower(),
+        kind=given["kind"],
+        list_kind=given.get("listKind") or f"{given['kind']}List",
+        short=tuple(given.get("shortNames") or ()),
+        categories=tuple(given.get("categories") or ()),
+    )
+
+
+def validate(crd: Object, old: Object | None) -> list[FieldError]:
+    """What is wrong with a definition whose fields have the right types."""
+    spec = crd.get("spec") or {}
+    given = spec.get("names") or {}
+    found = [fields.required(f"spec.{name}") for name in ("group", "scope") if not spec.get(name)]
+    found += [
+        fields.required(f"spec.names.{name}") for name in ("plural", "kind") if not given.get(name)
+    ]
+    if found:
+        return found
+    expected = f"{given['plural']}.{spec['group']}"
+    if name_of(crd) != expected:
+        message = f'must be spec.names.plural+"."+spec.group: {expected}'
+        found.append(fields.invalid("metadata.name", name_of(crd), message))
+    for name, value in (("plural", given["plural"]), ("kind", given["kind"].lower())):
+        for problem in names.dns_1035_label_problems(value):
+            found.append(fields.invalid(f"spec.names.{name}", value, problem))
+    if spec["scope"] not in ("Namespaced", "Cluster"):
+        found.append(fields.not_supported("spec.scope", spec["scope"], ("Namespaced", "Cluster")))
+    strategy = (spec.get("conversion") or {}).get("strategy", "None")
+    if strategy != "None":
+        found.append(fields.not_supported("spec.conversion.strategy", strategy, ("None",)))
+    found += _version_errors(spec.get("versions") or [])
+    if old is not None:
+        found += _immutable(spec, old["spec"])
+    return found
+
+
+def settle(crd: Object, taken: Iterable[Served], now: datetime) -> bool:
+    """Write the status that follows from the names; whether they may be served."""
+    wanted = names_of(crd)
+    problem = _conflict(crd, wanted, taken)
+    status = crd.setdefault("status", {})
+    found = status.get("conditions")
+    if problem is None:
+        found = _condition(found, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
+        message = "the initial names have been accepted"
+        found = _condition(found, "Established", "True", "InitialNamesAccepted", message, now)
+    else:
+        found = _condition(found, "NamesAccepted", "False", problem[0], problem[1], now)
+        if not conditions.is_true(found, "Established"):
+            message = "not all names are accepted"
+            found = _condition(found, "Established", "False", "NotAccepted", message, now)
+    if crd["metadata"].get("deletionTimestamp"):
+        message = "CustomResource deletion is in progress"
+        found = _condition(found, "Terminating", "True", "InstanceDeletionInProgress", message, now)
+    status["conditions"] = found
+    status["acceptedNames"] = wanted.as_json() if problem is None else {"kind": "", "plural": ""}
+    storage = next(one["name"] for one in crd["spec"]["versions"] if one.get("storage"))
+    before = status.get("storedVersions") or []
+    status["storedVersions"] = [*before, *([] if storage in before else [storage])]
+    return problem is None
+
+
+def established(crd: Object) -> bool:
+    """Whether the definition is served."""
+    return conditions.is_true((crd.get("status") or {}).get("conditions"), "Established")
+
+
+def served(crd: Object) -> list[Served]:
+    """An entry for each served version."""
+    spec, accepted = crd["spec"], names_of(crd)
+    storage = next(one["name"] for one in spec["versions"] if one.get("storage"))
+    return [
+        _version(spec, accepted, version, f"{spec['group']}/{storage}")
+        for version in spec["versions"]
+        if version.get("served")
+    ]
+
+
+def _version(spec: Object, accepted: Names, version: Object, storage_version: str) -> Served:
+    subresources = version.get("subresources") or {}
+    resource = Resource(
+        spec["group"],
+        version["name"],
+        accepted.kind,
+        accepted.plural,
+        accepted.singular,
+        spec["scope"] == "Namespaced",
+        accepted.short,
+        accepted.categories,
+        frozenset(name for name in ("status", "scale") if name in subresources),
+    )
+    scale = subresources.get("scale")
+    columns = version.get("additionalPrinterColumns")
+    selectable = version.get("selectableFields") or ()
+    return Served(
+        resource=resource,
+        storage=storage_of(resource.group, resource.plural),
+        storage_version=storage_version,
+        kind=CustomKind(resource),
+        schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+        scale=_scale(scale) if scale else None,
+        columns=tuple(columns or ()),
+        custom=True,
+        patch_keys=False,
+        field_paths=frozenset(one["jsonPath"].removeprefix(".") for one in selectable),
+    )
+
+
+def _scale(scale: Object) -> ScalePaths:
+    return ScalePaths(
+        scale["specReplicasPath"].removeprefix("."),
+        scale["statusReplicasPath"].removeprefix("."),
+        (scale.get("labelSelectorPath") or "").removeprefix("."),
+    )
+
+
+def _version_errors(versions: list[Object]) -> list[FieldError]:
+    if not versions:
+        return [fields.required("spec.versions", "must have at least one version")]
+    found: list[FieldError] = []
+    stored = [version["name"] for version in versions if version.get("storage")]
+    if len(stored) != 1:
+        message = "must have exactly one version marked as storage version"
+        found.append(fields.invalid("spec.versions", stored, message))
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        path, name = f"spec.versions[{index}]", version["name"]
+        if name in seen:
+            found.append(fields.duplicate(f"{path}.name", name))
+        seen.add(name)
+        for problem in names.dns_1035_label_problems(name):
+            found.append(fields.invalid(f"{path}.name", name, problem))
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is None:
+            found.append(fields.required(f"{path}.schema.openAPIV3Schema", "schemas are required"))
+        elif schema.get("type") != "object":
+            where = f"{path}.schema.openAPIV3Schema.type"
+            found.append(fields.invalid(where, schema.get("type"), "must be object"))
+        else:
+            found += _structural(schema, f"{path}.schema.openAPIV3Schema")
+    return found
+
+
+def _structural(schema: Any, path: str) -> list[FieldError]:
+    """Each value's type must be known, so that unknown fields can be told from known ones."""
+    if not isinstance(schema, dict):
+        return [fields.invalid(path, schema, "must be an object")]
+    found: list[FieldError] = []
+    free = schema.get("x-kubernetes-int-or-string") or schema.get(
+        "x-kubernetes-preserve-unknown-fields"
+    )
+    if not schema.get("type") and not free:
+        found.append(fields.required(f"{path}.type", "must not be empty for specified fields"))
+    if "$ref" in schema:
+        found.append(fields.forbidden(f"{path}.$ref", "references are not supported"))
+    for name, inner in (schema.get("properties") or {}).items():
+        if not (path.endswith("openAPIV3Schema") and name == "metadata"):
+            found += _structural(inner, f"{path}.properties[{name}]")
+    for name in ("items", "additionalProperties"):
+        inner = schema.get(name)
+        if isinstance(inner, dict):
+            found += _structural(inner, f"{path}.{name}")
+    return found
+
+
+def _immutable(spec: Object, old: Object) -> list[FieldError]:
+    pairs = [(f"spec.{name}", spec[name], old[name]) for name in ("group", "scope")]
+    for name in ("plural", "kind"):
+        pairs.append((f"spec.names.{name}", spec["names"][name], old["names"][name]))
+    return [
+        fields.invalid(path, value, "field is immutable")
+        for path, value, before in pairs
+        if value != before
+    ]
+
+
+def _conflict(crd: Object, wanted: Names, taken: Iterable[Served]) -> tuple[str, str] | None:
+    group = crd["spec"]["group"]
+    for entry in taken:
+        other = entry.resource
+        if other.group != group or (other.plural == wanted.plural and entry.custom):
+            continue
+        if other.plural == wanted.plural:
+            if other.kind == wanted.kind:
+                return None  # built in under the same names: the platform serves it itself
+            return "PluralConflict", f'"{wanted.plural}" is already in use'
+        clash = {wanted.plural, wanted.singular, *wanted.short} & {
+            other.plural,
+            other.singular,
+            *other.short_names,
+        }
+        if clash:
+            return "NamesConflict", f'"{min(clash)}" is already in use by {other.plural}'
+        if wanted.kind == other.kind:
+            return "KindConflict", f'"{wanted.kind}" is already in use by {other.plural}'
+    return None
+
+
+def _condition(
+    found: Any,
+    kind: str,
+    status: Literal["True", "False"],
+    reason: str,
+    message: str,
+    now: datetime,
+) -> list[Object]:
+    return list(
+        conditions.set_condition(
+            found, kind, status=status, reason=reason, message=message, now=now
+        )
+    )

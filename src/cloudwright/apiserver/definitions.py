@@ -1,0 +1,147 @@
+"""CustomResourceDefinitions at work: registering what they serve, removing what they defined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cloudwright.apiserver import crds, encoding, writes
+from cloudwright.apiserver.calls import Call, Query
+from cloudwright.apiserver.errors import ApiError
+from cloudwright.apiserver.registry import Registry, Served, storage_of
+from cloudwright.apiserver.special import Special
+from cloudwright.apiserver.verbs import delete as deletion
+from cloudwright.client.transport import Request
+from cloudwright.model import resources
+from cloudwright.model.fields import FieldError
+from cloudwright.model.objects import Object, name_of, namespace_of
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+RESOURCE = resources.CUSTOM_RESOURCE_DEFINITION
+STORAGE = storage_of(RESOURCE.group, RESOURCE.plural)
+_PAGE = 200
+
+
+def is_definition(call: Call) -> bool:
+    """Whether the call is about definitions."""
+    return call.group == RESOURCE.group and call.plural == RESOURCE.plural
+
+
+class DefinitionWrite(Special):
+    """A definition gets its status in the same write, and is served once that is on disk."""
+
+    def __init__(self, registry: Registry, new: Object, old: Object | None, now: datetime) -> None:
+        self._registry = registry
+        self._crd = new
+        self._errors = crds.validate(new, old)
+        if not self._errors:
+            crds.settle(new, registry.all(), now)
+
+    def errors(self) -> Sequence[FieldError]:
+        """What is wrong with the definition."""
+        return self._errors
+
+    def keep(self) -> None:
+        """Serve it."""
+        register(self._registry, self._crd)
+
+
+def register(registry: Registry, crd: Object) -> None:
+    """Serve what an established definition says, unless that is built in."""
+    group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
+    before = [
+        entry
+        for entry in registry.all()
+        if (entry.resource.group, entry.resource.plural) == (group, plural)
+    ]
+    if any(not entry.custom for entry in before) or not crds.established(crd):
+        return
+    wanted = crds.served(crd)
+    if before:
+        registry.remove(group, plural)
+    for entry in wanted:
+        registry.add(entry)
+
+
+async def load(core: ApiCore) -> None:
+    """Serve every stored definition."""
+    page = await core.store.page(STORAGE)
+    for record in page.records:
+        register(core.registry, encoding.decode(record.value))
+
+
+async def clean_up(core: ApiCore, call: Call, name: str) -> None:
+    """Delete the instances of a definition that is being deleted; let it go when none is left."""
+    record = await core.store.get(f"{STORAGE}/{name}")
+    if record is None or b'"deletionTimestamp"' not in record.value:
+        return
+    crd = encoding.decode(record.value)
+    if not crd["metadata"].get("deletionTimestamp"):
+        return
+    prefix = storage_of(crd["spec"]["group"], crd["spec"]["names"]["plural"])
+    served = next(iter(crds.served(crd)), None)
+    if served is not None and served.storage == prefix and _ours(core.registry, served):
+        await _delete_instances(core, call, served)
+    if await core.store.count(prefix) == 0:
+        await _release(core, call, name)
+
+
+async def _delete_instances(core: ApiCore, call: Call, served: Served) -> None:
+    after, more = "", True
+    while more:
+        page = await core.store.page(served.storage, after=after, limit=_PAGE)
+        more = page.more
+        for record in page.records:
+            after = record.key
+            obj = encoding.decode(record.value)
+            if obj["metadata"].get("deletionTimestamp"):
+                continue
+            one = _call(call, served, namespace_of(obj), name_of(obj))
+            try:
+                await deletion.delete_one(core, one, deletion.Options())
+            except ApiError as error:
+                if error.http_status != 404:
+                    raise
+
+
+async def _release(core: ApiCore, call: Call, name: str) -> None:
+    served = core.registry.find(RESOURCE.group, RESOURCE.version, RESOURCE.plural)
+    assert served is not None, "definitions are built in"
+
+    def alter(crd: Object) -> Object:
+        kept = [one for one in crd["metadata"].get("finalizers", []) if one != crds.CLEANUP]
+        crd["metadata"]["finalizers"] = kept
+        crd["metadata"]["resourceVersion"] = ""
+        return crd
+
+    try:
+        one = _call(call, served, "", name)
+        await writes.change(core, one, alter, attempts=core.config.patch_attempts)
+    except ApiError as error:
+        if error.http_status != 404:
+            raise
+
+
+def _ours(registry: Registry, served: Served) -> bool:
+    """Whether the instances are the definition's own, not those of a built-in kind."""
+    resource = served.resource
+    found = registry.find(resource.group, resource.version, resource.plural)
+    return found is not None and found.custom
+
+
+def _call(call: Call, served: Served, namespace: str, name: str) -> Call:
+    """The same user's call about another object."""
+    return replace(
+        call,
+        request=Request("DELETE", served.resource.path(namespace, name)),
+        served=served,
+        namespace=namespace,
+        name=name,
+        subresource="",
+        query=Query(()),
+        dry=False,
+    )

@@ -1,0 +1,80 @@
+"""Objects as bytes: how they are stored, and how lists are spliced from them without decoding.
+
+Stored objects start with ``{"apiVersion":"…","kind":"…","metadata":{"resourceVersion":"`` so that
+the store can stamp the revision into them and a reader can swap the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from cloudwright.apiserver.registry import Served
+from cloudwright.apiserver.store.interface import Template
+from cloudwright.model.objects import Object
+
+_MARK = b'"resourceVersion":"'
+_API_VERSION = b'{"apiVersion":"'
+
+
+def template(obj: Object) -> Template:
+    """``obj`` (in storage form) ready to be stamped with its revision."""
+    metadata = {"resourceVersion": "", **obj["metadata"]}
+    metadata["resourceVersion"] = ""
+    ordered = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
+    ordered.update((name, value) for name, value in obj.items() if name not in ordered)
+    raw = orjson.dumps(ordered)
+    at = raw.index(_MARK) + len(_MARK)
+    return Template(raw[:at], raw[at:])
+
+
+def decode(value: bytes) -> Object:
+    """A stored object, in storage form; a fresh copy each time."""
+    obj: Object = orjson.loads(value)
+    return obj
+
+
+def shown(served: Served, value: bytes) -> Object:
+    """A stored object as ``served``'s version shows it."""
+    obj = decode(value)
+    if served.view is not None:
+        return served.view.from_storage(obj)
+    obj["apiVersion"] = served.resource.api_version
+    return obj
+
+
+def shown_bytes(served: Served, value: bytes) -> bytes:
+    """The same as JSON; the stored bytes themselves when the version is the stored one."""
+    if served.view is not None:
+        return orjson.dumps(served.view.from_storage(decode(value)))
+    wanted = served.resource.api_version
+    end = value.index(b'"', len(_API_VERSION))
+    if value[len(_API_VERSION) : end] == wanted.encode():
+        return value
+    return _API_VERSION + wanted.encode() + value[end:]
+
+
+def stored(served: Served, obj: Object) -> Object:
+    """An object of ``served``'s version in storage form."""
+    if served.view is not None:
+        return served.view.to_storage(obj)
+    return {**obj, "apiVersion": served.storage_version}
+
+
+def list_bytes(
+    api_version: str, kind: str, metadata: dict[str, Any], items: Iterable[bytes]
+) -> bytes:
+    """A list object around items that are JSON already."""
+    head = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})
+    return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
+
+
+def partial(obj: Object) -> Object:
+    """``meta.k8s.io/v1 PartialObjectMetadata`` of an object."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }

@@ -1,0 +1,58 @@
+"""The API for callers in the same process: a ``client.transport.Transport`` without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import anyio
+
+from cloudwright._base.errors import UnreachableError
+from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.replies import StreamReply
+from cloudwright.client.transport import Reply, Request
+
+
+class LocalTransport:
+    """Calls the core as ``user``. ``timeout`` is a deadline in seconds."""
+
+    def __init__(self, core: ApiCore, user: User) -> None:
+        self._core = core
+        self._user = user
+
+    async def request(self, request: Request, *, timeout: float | None = None) -> Reply:
+        """Ask and read the whole answer.
+
+        Raises:
+            UnreachableError: no answer in ``timeout`` seconds.
+        """
+        if timeout is None:
+            return await self._whole(request)
+        with anyio.move_on_after(timeout):
+            return await self._whole(request)
+        raise UnreachableError(f"no answer in {timeout} seconds: {request.method} {request.path}")
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Ask and read the answer's body as it comes."""
+        answer = await self._core.handle(request, self._user)
+        if isinstance(answer, StreamReply):
+            async with aclosing(answer.body) as body:
+                yield answer.status, body
+        else:
+            yield answer.status, _once(answer.body)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    async def _whole(self, request: Request) -> Reply:
+        answer = await self._core.handle(request, self._user)
+        if isinstance(answer, Reply):
+            return answer
+        async with aclosing(answer.body) as body:
+            return Reply(answer.status, answer.headers, b"".join([chunk async for chunk in body]))
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

@@ -1,0 +1,116 @@
+"""What is served: built-in kinds and the versions of CustomResourceDefinitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from cloudwright.model.fields import FieldError
+from cloudwright.model.objects import Object
+from cloudwright.model.resources import Resource
+
+
+class Kind(Protocol):
+    """The rules of one kind; ``model.kinds`` has them for the built-in ones."""
+
+    def prepare_create(self, obj: Object, now: datetime) -> Object:
+        """The object with defaults, without what a user may not set."""
+
+    def prepare_update(self, new: Object, old: Object) -> Object:
+        """The new object with defaults and what must be kept of the old one."""
+
+    def validate(self, obj: Object, old: Object | None) -> list[FieldError]:
+        """What is wrong with it; ``old`` is there for an update."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where the scale subresource finds its numbers (dotted, relative to the object)."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = ""
+    """Path of a selector in text form; empty: ``spec.selector`` as a ``LabelSelector``."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Conversion between the stored form and this version's form, both as objects."""
+
+    from_storage: Callable[[Object], Object]
+    to_storage: Callable[[Object], Object]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One version of one resource: its names, its rules, where its objects are stored."""
+
+    resource: Resource
+    storage: str
+    """Key prefix of its objects: ``/apps/deployments/``."""
+    storage_version: str
+    """``apiVersion`` that stored objects carry."""
+    kind: Kind
+    schema: dict[str, Any] | None = None
+    """JSON schema of the objects, for unknown fields; ``None``: any field goes."""
+    scale: ScalePaths | None = None
+    view: View | None = None
+    columns: tuple[dict[str, Any], ...] | None = None
+    """``additionalPrinterColumns``; ``None``: the kind's own table."""
+    custom: bool = False
+    """Defined by a CustomResourceDefinition."""
+    patch_keys: bool = True
+    """Strategic merge patches have merge keys for it."""
+    field_paths: frozenset[str] = frozenset()
+    """Fields that a field selector may ask for beside name and namespace."""
+
+    @property
+    def list_kind(self) -> str:
+        """``PodList`` and so on."""
+        return f"{self.resource.kind}List"
+
+    def key(self, namespace: str, name: str) -> str:
+        """The store key of an object."""
+        return f"{self.storage}{namespace}/{name}"
+
+    def prefix(self, namespace: str) -> str:
+        """The store prefix of a namespace's objects, or of all."""
+        return f"{self.storage}{namespace}/" if namespace else self.storage
+
+
+def storage_of(group: str, plural: str) -> str:
+    """The key prefix of a resource's objects."""
+    return f"/{group or 'core'}/{plural}/"
+
+
+class Registry:
+    """Every served version; grows and shrinks with CustomResourceDefinitions."""
+
+    def __init__(self, served: Iterable[Served]) -> None:
+        self._served: dict[tuple[str, str, str], Served] = {}
+        self.generation = 0
+        """Grows with each change, so that discovery may cache."""
+        for entry in served:
+            self.add(entry)
+
+    def find(self, group: str, version: str, plural: str) -> Served | None:
+        """The entry that a path names, if it is served."""
+        return self._served.get((group, version, plural))
+
+    def all(self) -> list[Served]:
+        """Every served version, in the order it was added."""
+        return list(self._served.values())
+
+    def add(self, served: Served) -> None:
+        """Serve it, or replace what was served under the same names."""
+        resource = served.resource
+        self._served[(resource.group, resource.version, resource.plural)] = served
+        self.generation += 1
+
+    def remove(self, group: str, plural: str) -> None:
+        """Serve no version of a resource any more."""
+        for key in [key for key in self._served if key[0] == group and key[2] == plural]:
+            del self._served[key]
+        self.generation += 1

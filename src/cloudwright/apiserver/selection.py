@@ -1,0 +1,61 @@
+"""Which objects of a collection a request wants: namespace, label selector, field selector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.errors import bad_request
+from cloudwright.model import selectors
+from cloudwright.model.objects import Object
+from cloudwright.model.selectors import FieldRequirement, FieldSelector, LabelSelector
+
+_ALIASES = {"source": "source.component", "reportingController": "reportingComponent"}
+_ANY_LABELS = LabelSelector()
+_ANY_FIELDS = FieldSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A label and a field selector, both on objects in storage form."""
+
+    labels: LabelSelector = _ANY_LABELS
+    fields: FieldSelector = _ANY_FIELDS
+
+    @property
+    def everything(self) -> bool:
+        """Whether it selects all, so that nothing needs to be decoded."""
+        return self.labels.empty and self.fields.empty
+
+    def matches(self, obj: Object) -> bool:
+        """Whether the object is selected."""
+        return self.labels.matches(obj["metadata"].get("labels")) and self.fields.matches(obj)
+
+
+def of(call: Call) -> Selection:
+    """What the call's query selects.
+
+    Raises:
+        ApiError: 400, a selector cannot be parsed or names a field that cannot be selected by.
+    """
+    label_text, field_text = call.query.get("labelSelector"), call.query.get("fieldSelector")
+    if not label_text and not field_text and not (call.verb == "watch" and call.name):
+        return Selection()
+    try:
+        labels = selectors.parse_labels(label_text)
+        fields = selectors.parse_fields(field_text)
+    except ValueError as error:
+        raise bad_request(str(error)) from error
+    known = {"metadata.name", *call.served.field_paths}
+    if call.served.resource.namespaced:
+        known.add("metadata.namespace")
+    for path in fields.paths:
+        if path not in known:
+            raise bad_request(f"field label not supported: {path}")
+    requirements = tuple(
+        FieldRequirement(_ALIASES.get(one.path, one.path), one.operator, one.value)
+        for one in fields.requirements
+    )
+    if call.verb == "watch" and call.name:
+        requirements += (FieldRequirement("metadata.name", "=", call.name),)
+    return Selection(labels, FieldSelector(requirements))

@@ -1,0 +1,20 @@
+"""``POST`` on a collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudwright.apiserver import bodies, writes
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.verbs import show
+from cloudwright.client.transport import Reply
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+
+async def create(core: ApiCore, call: Call) -> Reply:
+    """201 with the new object."""
+    obj = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    written = await writes.create(core, call, obj)
+    return show.record(core, call, written.record, 201)

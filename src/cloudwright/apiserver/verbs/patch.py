@@ -1,0 +1,33 @@
+"""``PATCH`` on an object or its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudwright.apiserver import fieldchecks, writes
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.patches import Patch
+from cloudwright.apiserver.verbs import show
+from cloudwright.client.transport import Reply
+from cloudwright.model.objects import Object
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+
+async def patch(core: ApiCore, call: Call) -> Reply:
+    """200 with the changed object. Tries again when somebody else writes in between, unless the
+    patch names a ``resourceVersion``.
+    """
+    change = Patch(call)
+
+    def alter(old: Object) -> Object:
+        # The version of what it is applied to is not one that the user asked for.
+        old["metadata"].pop("resourceVersion", None)
+        new = change.apply(old)
+        writes.check_names(call, new)
+        call.warnings.clear()
+        return fieldchecks.check(call, new)
+
+    written = await writes.change(core, call, alter, attempts=core.config.patch_attempts)
+    return show.record(core, call, written.record)

@@ -1,0 +1,74 @@
+"""Subresources of pods that are writes: ``binding`` and ``eviction``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cloudwright._base.clock import rfc3339
+from cloudwright.apiserver import bodies, writes
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.errors import bad_request, conflict
+from cloudwright.apiserver.replies import reply_json
+from cloudwright.apiserver.verbs import delete as deletion
+from cloudwright.client.transport import Reply
+from cloudwright.model import conditions
+from cloudwright.model.objects import Object
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+_CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+
+async def bind(core: ApiCore, call: Call) -> Reply:
+    """``POST pods/NAME/binding``: give the pod to a node. Each pod is bound once."""
+    binding = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    target = binding.get("target") or {}
+    node = target.get("name")
+    if not node or target.get("kind", "Node") != "Node":
+        raise bad_request("a binding needs target.kind Node and target.name")
+    wanted = binding.get("metadata") or {}
+    now = rfc3339(core.clock.now())
+
+    def alter(pod: Object) -> Object:
+        found = pod["metadata"]
+        if wanted.get("uid") and wanted["uid"] != found["uid"]:
+            raise conflict("", "pods", call.name, "the pod to bind has another uid")
+        if found.get("deletionTimestamp"):
+            raise conflict("", "pods/binding", call.name, "the pod is being deleted")
+        bound = (pod.get("spec") or {}).get("nodeName")
+        if bound:
+            raise conflict(
+                "",
+                "pods/binding",
+                call.name,
+                f"pod {call.name} is already assigned to node {bound}",
+            )
+        pod["spec"]["nodeName"] = node
+        found.setdefault("annotations", {}).update(wanted.get("annotations") or {})
+        status = pod.setdefault("status", {})
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": now}
+        others = conditions.remove_condition(status.get("conditions"), "PodScheduled")
+        status["conditions"] = [*others, scheduled]
+        found["resourceVersion"] = ""
+        return pod
+
+    await writes.change(core, call, alter, attempts=core.config.patch_attempts)
+    return reply_json(201, _CREATED)
+
+
+async def evict(core: ApiCore, call: Call) -> Reply:
+    """``POST pods/NAME/eviction``: delete the pod by its grace period."""
+    body = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    options = body.get("deleteOptions") or {}
+    if options.get("dryRun"):
+        call.dry = True
+    preconditions = options.get("preconditions") or {}
+    wanted = deletion.Options(
+        grace_seconds=options.get("gracePeriodSeconds"),
+        uid=str(preconditions.get("uid") or ""),
+        resource_version=str(preconditions.get("resourceVersion") or ""),
+    )
+    await deletion.delete_one(core, replace(call, subresource=""), wanted)
+    return reply_json(201, _CREATED)

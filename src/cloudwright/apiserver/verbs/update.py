@@ -1,0 +1,27 @@
+"""``PUT`` on an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudwright.apiserver import bodies, fieldchecks, writes
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.verbs import show
+from cloudwright.client.transport import Reply
+from cloudwright.model.objects import Object
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+
+async def update(core: ApiCore, call: Call) -> Reply:
+    """200 with the changed object. Without a ``resourceVersion`` the last writer wins."""
+    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    writes.check_names(call, given)
+    given = fieldchecks.check(call, given)
+
+    def alter(old: Object) -> Object:
+        return {**given, "metadata": dict(given["metadata"])}
+
+    written = await writes.change(core, call, alter, attempts=core.config.patch_attempts)
+    return show.record(core, call, written.record)
