@@ -23,6 +23,7 @@ BACKOFF_FIRST = 0.2
 BACKOFF_MAX = 30.0
 
 Index = Callable[[Object], list[str]]
+Objects = list[Object]
 
 
 class Handler(Protocol):
@@ -57,12 +58,12 @@ class Store:
         """The object of that key."""
         return self._objects.get(key)
 
-    def list(self, namespace: str = "") -> list[Object]:
+    def list(self, namespace: str = "") -> Objects:
         """Every object (of a namespace), by key."""
         prefix = f"{namespace}/" if namespace else ""
         return [obj for key, obj in sorted(self._objects.items()) if key.startswith(prefix)]
 
-    def by_index(self, name: str, value: str) -> list[Object]:
+    def by_index(self, name: str, value: str) -> Objects:
         """The objects that an index knows under ``value``."""
         return list(self._indexes[name][1].get(value, {}).values())
 
