@@ -24,6 +24,8 @@ class Printer:
 
     columns: tuple[tuple[str, str, int, str], ...]
     cells: Cells
+    named: bool = True
+    """Whether the first column is the object's name."""
 
 
 def find(resource: Resource) -> Printer | None:
@@ -313,8 +315,8 @@ _PRINTERS: dict[tuple[str, str], Printer] = {
     ("", "ConfigMap"): Printer(_columns("Data:integer Age"), _config_map),
     ("", "Secret"): Printer(_columns("Type Data:integer Age"), _secret),
     ("", "ServiceAccount"): Printer(_columns("Secrets:integer Age"), _service_account),
-    ("", "Event"): Printer(_columns(_EVENT), _event),
-    ("events.k8s.io", "Event"): Printer(_columns(_EVENT), _event),
+    ("", "Event"): Printer(_columns(_EVENT), _event, named=False),
+    ("events.k8s.io", "Event"): Printer(_columns(_EVENT), _event, named=False),
     ("coordination.k8s.io", "Lease"): Printer(_columns("Holder Age"), _lease),
     ("apps", "Deployment"): Printer(
         _columns(f"Ready Up-to-date:integer Available:integer {_WORKLOAD}"), _deployment

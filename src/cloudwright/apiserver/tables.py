@@ -40,8 +40,12 @@ def table(
     printer = None if columns is not None else printers.find(resource)
     if printer is not None:
         definitions = [_definition(*column) for column in printer.columns]
-        rows = [{"cells": [name_of(o), *printer.cells(o, now)]} for o in objects]
+        first = [_NAME] if printer.named else []
+        rows = [
+            {"cells": [*([name_of(o)] if first else []), *printer.cells(o, now)]} for o in objects
+        ]
     else:
+        first = [_NAME]
         wanted = list(columns or (_AGE,))
         definitions = [_custom(column) for column in wanted]
         rows = [{"cells": [name_of(o), *_custom_cells(wanted, o, now)]} for o in objects]
@@ -49,7 +53,7 @@ def table(
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": dict(list_metadata),
-        "columnDefinitions": [_NAME, *definitions],
+        "columnDefinitions": [*first, *definitions],
         "rows": rows,
     }
 
