@@ -70,7 +70,9 @@ class SqliteStore:
         newest = self._writer.execute(schema.NEWEST).fetchone()[0] or 1
         self._compacted: int = self._writer.execute(schema.COMPACTED).fetchone()[0]
         self._last: int = max(newest, self._compacted, 1)
+        self._dropped = self._compacted
         self._compact_at = clock.monotonic() + config.compact_every_seconds
+        self._compact_done: anyio.Event | None = None
         self.hub = Hub(
             self._last,
             replay=self._replay,
@@ -143,18 +145,30 @@ class SqliteStore:
         assert pending.outcome is not None, "a finished transaction has an outcome or an error"
         return pending.outcome
 
+    async def compact(self) -> int:
+        """Compact now what may be; returns the oldest revision that can still be read."""
+        if self._compact_done is None:
+            self._compact_done = anyio.Event()
+        self._wake.set()
+        await self._compact_done.wait()
+        return self._compacted
+
     async def run(self) -> None:
         """Commit what is queued, compact from time to time, until closed."""
         while not self._closing or self._queue:
             if not self._queue:
                 self._wake = anyio.Event()
                 pause = max(self._compact_at - self._clock.monotonic(), 0.0)
-                with anyio.move_on_after(pause):
-                    await self._wake.wait()
+                if self._compact_done is None:
+                    with anyio.move_on_after(pause):
+                        await self._wake.wait()
             if self._queue:
                 await self._commit_group()
-            if self._clock.monotonic() >= self._compact_at or self._overfull():
+            asked, self._compact_done = self._compact_done, None
+            if asked or self._clock.monotonic() >= self._compact_at or self._overfull():
                 await self._compact()
+            if asked:
+                asked.set()
 
     async def aclose(self) -> None:
         """Commit what is queued, then refuse further writes."""
@@ -263,25 +277,27 @@ class SqliteStore:
     # --- compaction
 
     def _overfull(self) -> bool:
-        return self._last - self._compacted > self._config.history_revisions + _COMPACT_STEP
+        return self._last - self._dropped > self._config.history_revisions + _COMPACT_STEP
 
     async def _compact(self) -> None:
         self._compact_at = self._clock.monotonic() + self._config.compact_every_seconds
         # The newest row always stays: it carries the revision over a restart.
         newest = self.hub.published - 1
         oldest_at = int(self._clock.now().timestamp() - self._config.history_seconds)
-        aged = self._read(schema.AGED, (newest, oldest_at)).fetchone()[0] or 0
-        target = min(max(aged, newest - self._config.history_revisions), newest)
-        while target > self._compacted:
-            step = min(target, self._compacted + _COMPACT_STEP)
+        aged = self._read(schema.AGED, (newest, oldest_at)).fetchone()
+        target = min(max(aged[0] if aged else 0, newest - self._config.history_revisions), newest)
+        while target > self._dropped:
+            step = min(target, self._dropped + _COMPACT_STEP)
+            # Promised before it is done: a read must not find half of what it asks for.
+            self._compacted = max(self._compacted, step)
             try:
                 with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(self._drop, self._compacted, step)
+                    await to_thread.run_sync(self._drop, self._dropped, step)
             except sqlite3.Error as error:
                 self._undo()
                 _log.warning("compaction failed, will retry", extra={"why": str(error)})
                 return
-            self._compacted = step
+            self._dropped = step
             if self._queue:
                 await self._commit_group()
 
