@@ -108,7 +108,8 @@ def _load(file: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        document = yaml.load(text, Loader=loader)  # noqa: S506 (the safe one, in C)
     except yaml.YAMLError as error:
         raise UsageError(f"{file} is not a kubeconfig", cause=str(error)) from None
     if not isinstance(document, dict):

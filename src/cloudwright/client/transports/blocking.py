@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -194,10 +195,7 @@ class BlockingClient:
         reply = self.request(request)
         if reply.status >= 400:
             raise from_reply(reply.status, reply.body)
-        warnings = [
-            w.partition('"')[2].rstrip('"') for w in [reply.headers.get("warning", "")] if w
-        ]
-        return dict(json.loads(reply.body)), warnings
+        return dict(json.loads(reply.body)), warnings_of(reply.headers.get("warning", ""))
 
     def create(
         self, resource: Resource, obj: Object, namespace: str = "", **options: Any
@@ -262,3 +260,9 @@ class BlockingClient:
         """Close the kept connection."""
         if self._kept is not None:
             self._kept.close()
+
+
+def warnings_of(header: str) -> list[str]:
+    """The texts of a ``Warning`` header (RFC 7234 §5.5: ``299 - "text"``, several by comma)."""
+    found = re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', header)
+    return [text.replace('\\"', '"') for text in found]
