@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
 use tokio::sync::oneshot;
 
 /// How a process ended.
@@ -95,9 +95,9 @@ impl Reaper {
         Pid::from_raw(pid).is_some_and(|pid| how(pid, signal).is_ok())
     }
 
-    /// Reaps all that has ended; to be called after each SIGCHLD.
+    /// Reaps all that has ended, in any process group; to be called after each SIGCHLD.
     pub fn reap(&self) {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let exit = match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
                 (None, Some(signal)) => Exit::Signal(signal),

@@ -1,0 +1,198 @@
+"""What holds when something is killed, hangs, or comes twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cloudwright._base.errors import CloudwrightError, TimedOutError
+from cloudwright.model.sandbox import ContainerState, ExecRequest
+from cloudwright.runtime.engine import RuntimeEngine
+from cloudwright.runtime.launch import command
+from tests.integration.runtime.kit import POD, Kit, OneImage, runtime
+
+pytestmark = [pytest.mark.anyio, pytest.mark.root]
+
+
+async def test_the_daemon_may_die_and_find_everything_again(kit: Kit) -> None:
+    container = await kit.run("app", "serve")
+    pid = (await kit.status(container)).pid
+    quick = await kit.finish("quick", "exit", "3")
+    program = (
+        "import anyio,sys\n"
+        "from pathlib import Path\n"
+        "from cloudwright.runtime.supervisor import SupervisorClient\n"
+        "async def main():\n"
+        "    async for event in SupervisorClient(Path(sys.argv[1])).events():\n"
+        "        print('ready', flush=True)\n"
+        "anyio.run(main)\n"
+    )
+    words = [os.sys.executable, "-c", program, str(kit.config.socket)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"ready\n"
+        client.kill()
+    another = RuntimeEngine(kit.config, OneImage(kit.image))
+    found = {one.id: one for one in await another.containers()}
+    assert found[container].pid == pid
+    assert found[container].state is ContainerState.RUNNING
+    assert found[quick.id].exit_code == 3
+    assert await another.sandboxes() == [POD]
+
+
+async def test_a_killed_supervisor_leaves_nothing_once_the_next_one_runs(kit: Kit) -> None:
+    container = await kit.run("app", "stubborn")
+    pid = (await kit.status(container)).pid
+    session = await kit.engine.exec(ExecRequest(container, ("/helper", "stubborn")))
+    supervisor = await kit.supervisor_pid()
+    handle = os.pidfd_open(pid)
+    os.kill(supervisor, signal.SIGKILL)
+    with pytest.raises(CloudwrightError, match="broke before its end"):
+        await session.wait()
+    assert await kit.engine.containers() == []  # by a new supervisor
+    assert await kit.supervisor_pid() != supervisor
+    with anyio.fail_after(10):
+        await anyio.wait_readable(handle)  # the old container is dead
+    os.close(handle)
+    assert kit.traces()["crun"] == []
+    groups = list(Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}"))
+    assert groups == []
+    again = await kit.run("app", "serve")  # the bundle of the old life is in nobody's way
+    assert (await kit.status(again)).state is ContainerState.RUNNING
+
+
+async def test_events_say_lost_after_a_crash(kit: Kit) -> None:
+    await kit.sandbox()
+    kinds = []
+    with anyio.fail_after(20):
+        async for event in kit.engine.events():
+            kinds.append(event.kind)
+            if len(kinds) == 1:
+                os.kill(await kit.supervisor_pid(), signal.SIGKILL)
+            else:
+                break
+    assert kinds == ["lost", "lost"]
+
+
+async def test_there_is_one_supervisor(kit: Kit) -> None:
+    await kit.sandbox()
+    done = subprocess.run(command(kit.config), capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "another supervisor runs for" in done.stderr
+    assert await kit.engine.sandboxes() == [POD]
+
+
+async def test_two_daemons_starting_at_once_share_one_supervisor(kit: Kit) -> None:
+    engines = [RuntimeEngine(kit.config, OneImage(kit.image)) for _ in range(4)]
+    async with anyio.create_task_group() as group:
+        for engine in engines:
+            group.start_soon(engine.containers)
+    pid = await kit.supervisor_pid()
+    os.kill(pid, 0)
+
+
+async def test_the_socket_is_for_its_owner(kit: Kit) -> None:
+    await kit.sandbox()
+    assert kit.config.socket.stat().st_mode & 0o777 == 0o600
+    assert kit.config.run.stat().st_mode & 0o777 == 0o700
+    # Even with the way open, another user's connection is closed without an answer.
+    for path, mode in ((kit.root, 0o711), (kit.config.run, 0o711), (kit.config.socket, 0o666)):
+        path.chmod(mode)
+    program = (
+        "import socket,sys\n"
+        "s=socket.socket(socket.AF_UNIX);s.settimeout(10);s.connect(sys.argv[1])\n"
+        "s.sendall(b'{\"id\":1,\"op\":\"hello\"}\\n')\n"
+        "sys.exit(len(s.recv(10)))\n"
+    )
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", program, str(kit.config.socket)],
+        user=65534,
+        group=65534,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 or "BrokenPipe" in done.stderr or "ConnectionReset" in done.stderr
+
+
+FAKE = """#!/bin/sh
+for word in "$@"; do
+  if [ "$word" = {verb} ]; then {then}; fi
+done
+exec crun "$@"
+"""
+
+
+def fake_crun(directory: Path, verb: str, then: str) -> str:
+    path = directory / "fake-crun"
+    path.write_text(FAKE.format(verb=verb, then=then))
+    path.chmod(0o755)
+    return str(path)
+
+
+async def test_a_hung_create_is_ended_and_leaves_nothing(helper: Path, tmp_path: Path) -> None:
+    crun = fake_crun(tmp_path, "create", 'sleep 1000 & crun "$@"; wait')
+    async with runtime(helper, crun=crun, create_timeout_ms=400) as kit:
+        await kit.sandbox()
+        with pytest.raises(TimedOutError, match=r"crun create did not end within 400 ms"):
+            await kit.engine.create_container(kit.spec("hung", "serve"))
+        assert await kit.engine.containers() == []
+        traces = kit.traces()
+        assert traces["bundles"] == traces["crun"] == []
+        groups = Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/*")
+        assert list(groups) == []
+        await kit.until(lambda: not any("fake-crun" in line for line in kit.traces()["processes"]))
+
+
+async def test_a_failing_start_is_told_and_can_be_removed(helper: Path, tmp_path: Path) -> None:
+    crun = fake_crun(tmp_path, "start", "exit 5")
+    async with runtime(helper, crun=crun) as kit:
+        await kit.sandbox()
+        spec = kit.spec("app", "serve")
+        await kit.engine.create_container(spec)
+        with pytest.raises(CloudwrightError, match=r"crun start ended with code 5"):
+            await kit.engine.start_container(spec.id)
+        assert (await kit.status(spec.id)).state is ContainerState.CREATED
+        await kit.engine.remove_container(spec.id)
+        assert await kit.engine.containers() == []
+
+
+async def test_a_missing_crun_is_one_clear_line(kit: Kit) -> None:
+    config = replace(kit.config, crun="/nonexistent/crun")
+    with pytest.raises(CloudwrightError, match="cannot run /nonexistent/crun") as caught:
+        await RuntimeEngine(config, OneImage(kit.image)).containers()
+    assert "install the package crun" in (caught.value.hint or "")
+
+
+async def test_nothing_leaks_over_many_containers(kit: Kit) -> None:
+    await kit.sandbox()
+    descriptors = Path(f"/proc/{await kit.supervisor_pid()}/fd")
+    await (await kit.engine.exec(
+        ExecRequest(await kit.run("warm", "serve"), ("/helper", "both"))
+    )).wait()
+    await kit.engine.remove_container("t-warm-0")
+    before = len(list(descriptors.iterdir()))
+    async with anyio.create_task_group() as group:
+        for number in range(12):
+            group.start_soon(one_life, kit, f"n{number}")
+    with anyio.fail_after(5):
+        while len(list(descriptors.iterdir())) > before:
+            await anyio.sleep(0.01)
+    pid = await kit.supervisor_pid()
+    mounts = Path(f"/proc/{pid}/mountinfo").read_text()
+    assert "/rootfs " not in mounts
+    assert list(Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/*")) == []
+
+
+async def one_life(kit: Kit, name: str) -> None:
+    container = await kit.run(name, "serve")
+    session = await kit.engine.exec(ExecRequest(container, ("/helper", "both")))
+    assert await session.wait() == 0
+    await session.close()
+    await kit.engine.remove_container(container)
