@@ -71,10 +71,11 @@ class MeshControl:
         await to_thread.run_sync(self._enrollment.open)
         good = await to_thread.run_sync(partial(self._publisher.load, 0))
         if not good:
-            seen = (await self.applied()).values()
-            floor = max((version for version in seen if version is not None), default=0)
+            seen = await self.applied()
+            floor = max((version for version in seen.values() if version is not None), default=0)
             await to_thread.run_sync(partial(self._publisher.load, floor))
-            await self._publisher.publish(self._publisher.body)
+            if not seen:  # nobody to take services away from
+                await self._publisher.publish(self._publisher.body)
         await self._enrollment.adopt()
         vitals.SNAPSHOT_VERSION.set(self.version)
         vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))

@@ -20,7 +20,8 @@ class Publisher:
 
     def __init__(self, path: Path, trust_domain: str) -> None:
         self._path = path
-        self._body: dict[str, Any] = {"trust_domain": trust_domain, "services": [], "routes": []}
+        self._empty: dict[str, Any] = {"trust_domain": trust_domain, "services": [], "routes": []}
+        self._body: dict[str, Any] | None = None
         self._lock = anyio.Lock()
         self.version = 0
         self.excluded: set[str] = set()
@@ -28,8 +29,8 @@ class Publisher:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The snapshot that is on disk, without its version."""
-        return self._body
+        """The snapshot that is on disk, without its version; an empty one when there is none."""
+        return self._body or self._empty
 
     def load(self, floor: int) -> bool:
         """Continue the file that an earlier run left; whether there was a good one. Blocks.
@@ -40,12 +41,12 @@ class Publisher:
         try:
             found = orjson.loads(self._path.read_bytes())
             version = int(found.pop("version"))
-            body = {key: found[key] for key in self._body}
+            body = {key: found[key] for key in self._empty}
             addresses_in(body)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
         self.version = max(self.version, version)
-        if body["trust_domain"] == self._body["trust_domain"]:
+        if body["trust_domain"] == self._empty["trust_domain"]:
             self._body = body
         return True
 
@@ -66,11 +67,13 @@ class Publisher:
         """
         async with self._lock:
             self.excluded.add(ip)
+            if self._body is None:  # nothing on disk: the next one will be without it
+                return self.version + 1
             return await self._publish(self._body)
 
     async def _publish(self, body: dict[str, Any]) -> int:
         body = without(body, self.excluded)
-        if body == self._body and self.version > 0:
+        if body == self._body:
             return self.version
         version = self.version + 1
         data = orjson.dumps({"version": version, **body})
