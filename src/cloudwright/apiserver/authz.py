@@ -102,10 +102,7 @@ class GroupAuthorizer:
         subresource: str,
     ) -> Verdict:
         """The verdict on one request."""
-        found = self.decide(user, verb, resource.group, resource.plural, subresource)
-        if found.allowed:
-            return found
-        return Verdict(False, denial(user.name, verb, resource, namespace, subresource))
+        return self.decide(user, verb, resource.group, resource.plural, subresource)
 
     def allowed_url(self, user: User, verb: str, path: str) -> bool:
         """Whether ``user`` may ``verb`` (lower-case method) a path that is no resource."""

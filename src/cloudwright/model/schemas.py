@@ -57,6 +57,26 @@ def descriptions() -> dict[str, str]:
     return cast("dict[str, str]", _read("descriptions.json.gz"))
 
 
+def described(name: str, prose: dict[str, str]) -> dict[str, Any]:
+    """A copy of definition ``name`` with its descriptions, which are looked up in ``prose``."""
+    return cast("dict[str, Any]", _described(definitions()[name], name, prose))
+
+
+def _described(schema: Any, key: str, prose: dict[str, str]) -> Any:
+    if not isinstance(schema, dict):
+        return schema
+    out = dict(schema)
+    if key in prose:
+        out["description"] = prose[key]
+    if "properties" in schema:
+        fields = schema["properties"].items()
+        out["properties"] = {f: _described(v, f"{key}#{f}", prose) for f, v in fields}
+    for inner in ("items", "additionalProperties"):
+        if inner in schema:
+            out[inner] = _described(schema[inner], f"{key}@", prose)
+    return out
+
+
 @lru_cache(maxsize=1)
 def _by_kind() -> dict[tuple[str, str, str], str]:
     return {

@@ -1,0 +1,248 @@
+"""What is served: ``/api``, ``/apis``, group and version lists, and aggregated discovery (v2).
+
+Answers follow the registry at once; they are kept encoded until it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from cloudwright import __version__
+from cloudwright.apiserver.registry import Registry
+from cloudwright.apiserver.replies import JSON
+from cloudwright.apiserver.reviews import REVIEWS
+from cloudwright.client.transport import Reply
+from cloudwright.model.resources import Resource
+
+VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+MAJOR, MINOR = "1", "36"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_Sub = tuple[str, str, str, tuple[str, ...]]
+_WRITE = ("get", "patch", "update")
+_STREAM = ("create", "get")
+# subresource → (group, version, kind, verbs); an empty kind is the resource's own
+_SUBRESOURCES: dict[str, _Sub] = {
+    "status": ("", "", "", _WRITE),
+    "scale": ("autoscaling", "v1", "Scale", _WRITE),
+    "log": ("", "", "", ("get",)),
+    "exec": ("", "v1", "PodExecOptions", _STREAM),
+    "attach": ("", "v1", "PodAttachOptions", _STREAM),
+    "portforward": ("", "v1", "PodPortForwardOptions", _STREAM),
+    "binding": ("", "v1", "Binding", ("create",)),
+    "eviction": ("policy", "v1", "Eviction", ("create",)),
+    "finalize": ("", "", "", ("update",)),
+}
+_AGGREGATED = re.compile(
+    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;"
+    r"\s*as=APIGroupDiscoveryList"
+)
+
+
+def version_info() -> dict[str, str]:
+    """The answer of ``/version``."""
+    machine = platform.machine()
+    return {
+        "major": MAJOR,
+        "minor": MINOR,
+        "gitVersion": f"v{MAJOR}.{MINOR}.0+cloudwright-{__version__}",
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"linux/{_ARCHITECTURES.get(machine, machine)}",
+    }
+
+
+def priority(version: str) -> tuple[int, int, int]:
+    """Sorts versions newest and most stable first: v2, v1, v1beta2, v1beta1, v1alpha1."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if match is None:
+        return (3, 0, 0)
+    level = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (level, -int(match[1]), -int(match[3] or 0))
+
+
+def subresources(resource: Resource) -> list[str]:
+    """The subresources of a resource that are served, in order."""
+    found = set(resource.subresources)
+    if resource.group == "" and resource.plural == "namespaces":
+        found.add("finalize")
+    return sorted(found & set(_SUBRESOURCES))
+
+
+class Discovery:
+    """Answers discovery requests about a registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._generation = -1
+        self._answers: dict[tuple[str, str], Reply] = {}
+
+    def answer(self, path: str, accept: str) -> Reply | None:
+        """The answer to ``GET path``; ``None`` when it is no path of discovery (or not served)."""
+        if self._generation != self._registry.generation:
+            self._generation = self._registry.generation
+            self._answers = self._build()
+        path = path.rstrip("/") or "/"
+        match = _AGGREGATED.search(accept)
+        if match and _first(accept, match.start()):
+            found = self._answers.get((path, match[1]))
+            if found is not None:
+                return found
+        return self._answers.get((path, ""))
+
+    def _resources(self) -> list[Resource]:
+        return [*(entry.resource for entry in self._registry.all()), *REVIEWS]
+
+    def _build(self) -> dict[tuple[str, str], Reply]:
+        groups: dict[str, dict[str, list[Resource]]] = {}
+        for resource in self._resources():
+            versions = groups.setdefault(resource.group, {})
+            versions.setdefault(resource.version, []).append(resource)
+        answers: dict[tuple[str, str], Reply] = {}
+        core = {"": groups.pop("", {})}
+        answers["/api", ""] = _json(
+            {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+        )
+        shown = [_group(name, versions) for name, versions in groups.items()]
+        answers["/apis", ""] = _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": shown})
+        for one in shown:
+            single = {"kind": "APIGroup", "apiVersion": "v1", **one}
+            answers[f"/apis/{one['name']}", ""] = _json(single)
+        for name, versions in (core | groups).items():
+            for version, resources in versions.items():
+                prefix = f"/apis/{name}/{version}" if name else f"/api/{version}"
+                answers[prefix, ""] = _json(_resource_list(name, version, resources))
+        for api in ("v2", "v2beta1"):
+            answers["/api", api] = _aggregated(core, api)
+            answers["/apis", api] = _aggregated(groups, api)
+        paths = sorted({path for path, _ in answers} | {"/healthz", "/livez", "/readyz"})
+        more = ["/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+        answers["/", ""] = _json({"paths": [*paths, *more]})
+        return answers
+
+
+def _first(accept: str, at: int) -> bool:
+    """Whether nothing plainer stands before the aggregated form in the Accept header."""
+    before = [part.strip() for part in accept[:at].split(",")]
+    return not any(part in ("application/json", "*/*") for part in before)
+
+
+def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:
+    sorted_versions = sorted(versions, key=priority)
+    entries = [{"groupVersion": f"{name}/{v}", "version": v} for v in sorted_versions]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
+
+
+def _resource_list(group: str, version: str, resources: list[Resource]) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = []
+    for resource in resources:
+        entries.append(_entry(resource))
+        for name in subresources(resource):
+            sub_group, sub_version, kind, verbs = _SUBRESOURCES[name]
+            entry: dict[str, Any] = {
+                "name": f"{resource.plural}/{name}",
+                "singularName": "",
+                "namespaced": resource.namespaced,
+                "kind": kind or resource.kind,
+                "verbs": list(verbs),
+            }
+            if sub_group and kind:
+                entry |= {"group": sub_group, "version": sub_version}
+            entries.append(entry)
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": entries,
+    }
+
+
+def _verbs(resource: Resource) -> list[str]:
+    return ["create"] if resource in REVIEWS else list(VERBS)
+
+
+def _entry(resource: Resource) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": _verbs(resource),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if resource not in REVIEWS:
+        names = f"{resource.group}/{resource.version}/{resource.kind}".encode()
+        entry["storageVersionHash"] = hashlib.sha256(names).hexdigest()[:11] + "="
+    return entry
+
+
+def _aggregated(groups: dict[str, dict[str, list[Resource]]], api: str) -> Reply:
+    items = []
+    for name, versions in groups.items():
+        shown = [
+            {
+                "version": version,
+                "resources": [_aggregated_resource(r) for r in versions[version]],
+                "freshness": "Current",
+            }
+            for version in sorted(versions, key=priority)
+        ]
+        metadata: dict[str, Any] = {"creationTimestamp": None}
+        if name:
+            metadata["name"] = name
+        items.append({"metadata": metadata, "versions": shown})
+    body = {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{api}",
+        "metadata": {},
+        "items": items,
+    }
+    return _json(body, f"{JSON};g=apidiscovery.k8s.io;v={api};as=APIGroupDiscoveryList")
+
+
+def _aggregated_resource(resource: Resource) -> dict[str, Any]:
+    scope = "Namespaced" if resource.namespaced else "Cluster"
+    shown: dict[str, Any] = {
+        "resource": resource.plural,
+        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "scope": scope,
+        "singularResource": resource.singular,
+        "verbs": _verbs(resource),
+    }
+    if resource.short_names:
+        shown["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        shown["categories"] = list(resource.categories)
+    subs = []
+    for name in subresources(resource):
+        group, version, kind, verbs = _SUBRESOURCES[name]
+        response = (
+            _kind(group, version, kind)
+            if kind
+            else _kind(resource.group, resource.version, resource.kind)
+        )
+        subs.append({"subresource": name, "responseKind": response, "verbs": list(verbs)})
+    if subs:
+        shown["subresources"] = subs
+    return shown
+
+
+def _kind(group: str, version: str, kind: str) -> dict[str, str]:
+    return {"group": group, "version": version, "kind": kind}
+
+
+def _json(value: Any, content_type: str = JSON) -> Reply:
+    body = orjson.dumps(value)
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'
+    return Reply(200, {"content-type": content_type, "vary": "Accept", "etag": tag}, body)
