@@ -25,6 +25,7 @@ from cloudwright.operator.engines.microservice_world import (
     CONFIG_APPLIED,
     HOOK_ATTEMPTS,
     HOOK_FIRST_WAIT,
+    HOOK_LONGEST_WAIT,
     HookCall,
     Ledger,
     World,
@@ -155,7 +156,8 @@ def _wait(record: Mapping[str, Any], world: World) -> float:
     last = record.get("lastAttemptTime")
     if attempts == 0 or not last:
         return 0.0
-    due = parse_rfc3339(str(last)) + timedelta(seconds=HOOK_FIRST_WAIT * 2 ** (attempts - 1))
+    pause = min(HOOK_FIRST_WAIT * 2 ** (attempts - 1), HOOK_LONGEST_WAIT)
+    due = parse_rfc3339(str(last)) + timedelta(seconds=pause)
     return (due - world.now).total_seconds()
 
 

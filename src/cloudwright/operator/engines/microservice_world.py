@@ -17,8 +17,9 @@ LABEL = "platform.example.com/microservice"
 CONFIG_APPLIED = "cloudwright.dev/config-applied"
 PRE_STOP_WEBHOOK = "cloudwright.dev/pre-stop-webhook"
 EGRESS = "cloudwright.dev/egress"
-HOOK_ATTEMPTS = 5
+HOOK_ATTEMPTS = 8
 HOOK_FIRST_WAIT = 1.0
+HOOK_LONGEST_WAIT = 15.0
 
 
 @dataclass(frozen=True, slots=True)

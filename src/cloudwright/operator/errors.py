@@ -1,0 +1,21 @@
+"""What can go wrong in the operator's own machinery.
+
+OperatorError
+└─ HookError        a hook that is a URL did not answer 2xx in time
+"""
+
+from __future__ import annotations
+
+from cloudwright._base.errors import CloudwrightError
+
+
+class OperatorError(CloudwrightError):
+    """Something in the operator failed."""
+
+    default_code = "CW4000"
+
+
+class HookError(OperatorError):
+    """A hook that is a URL did not answer 2xx in time."""
+
+    default_code = "CW4001"

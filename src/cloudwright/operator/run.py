@@ -1,0 +1,91 @@
+"""All controllers on one client: the entry point for the platform and for ``__main__``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskStatus
+
+from cloudwright._base.clock import Clock
+from cloudwright.client.client import Client
+from cloudwright.operator.config import Config
+from cloudwright.operator.controllers.deployment import DeploymentController
+from cloudwright.operator.controllers.endpoints import EndpointsController
+from cloudwright.operator.controllers.gc import GarbageCollector
+from cloudwright.operator.controllers.microservice import MicroServiceController
+from cloudwright.operator.controllers.namespace import NamespaceController
+from cloudwright.operator.controllers.nodes import NodeController
+from cloudwright.operator.controllers.replicaset import ReplicaSetController
+from cloudwright.operator.controllers.serviceaccount import ServiceAccountController
+from cloudwright.operator.manager import Controller, Manager
+from cloudwright.operator.ports import Hooks
+from cloudwright.operator.vitals import Vitals
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+_PLAIN: dict[str, Callable[[], Controller]] = {
+    "deployment": DeploymentController,
+    "replicaset": ReplicaSetController,
+    "endpoints": EndpointsController,
+    "gc": GarbageCollector,
+    "namespace": NamespaceController,
+    "serviceaccount": ServiceAccountController,
+    "nodes": NodeController,
+}
+ALL: tuple[str, ...] = (*_PLAIN, "microservice")
+"""The names of all controllers."""
+
+
+def build(
+    client: Client,
+    *,
+    hooks: Hooks,
+    clock: Clock | None = None,
+    config: Config | None = None,
+    controllers: Collection[str] = ALL,
+    extra: Collection[Controller] = (),
+    registry: CollectorRegistry | None = None,
+) -> Manager:
+    """A manager with these controllers (names of ``ALL``) and your own in ``extra``.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    unknown = set(controllers) - set(ALL)
+    if unknown:
+        raise ValueError(f"no such controller: {', '.join(sorted(unknown))}; there are {ALL}")
+    manager = Manager(client, clock=clock, config=config, vitals=Vitals(registry))
+    for name in ALL:
+        if name in controllers:
+            made = MicroServiceController(hooks) if name == "microservice" else _PLAIN[name]()
+            manager.add(made)
+    for controller in extra:
+        manager.add(controller)
+    return manager
+
+
+async def run(
+    client: Client,
+    *,
+    hooks: Hooks,
+    clock: Clock | None = None,
+    config: Config | None = None,
+    controllers: Collection[str] = ALL,
+    extra: Collection[Controller] = (),
+    registry: CollectorRegistry | None = None,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run controllers until cancelled; reports started once their caches are full."""
+    manager = build(
+        client,
+        hooks=hooks,
+        clock=clock,
+        config=config,
+        controllers=controllers,
+        extra=extra,
+        registry=registry,
+    )
+    await manager.run(task_status=task_status)
