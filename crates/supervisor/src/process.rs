@@ -113,7 +113,7 @@ pub async fn start(supervisor: &Rc<Supervisor>, spec: ProcessStart) -> Result<Va
     let (pid, ending) = match spawn::spawn(supervisor, &process) {
         Ok(spawned) => spawned,
         Err(failure) => {
-            supervisor.cgroups.remove_if_empty(&process.group);
+            clean(supervisor, &process.group).await;
             return Err(failure);
         }
     };
@@ -234,6 +234,15 @@ pub async fn stop(supervisor: &Rc<Supervisor>, id: &str, grace_ms: u64) -> Resul
         processes.remove(id);
     }
     Ok(json!({}))
+}
+
+/// Removes a process's cgroup, and its pod's when nothing else is in it.
+async fn clean(supervisor: &Supervisor, group: &str) {
+    supervisor.cgroups.remove(group).await;
+    let parent = group.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if parent.len() > supervisor.options.cgroup_root.len() {
+        supervisor.cgroups.remove_if_empty(parent);
+    }
 }
 
 pub fn list(supervisor: &Supervisor) -> Value {

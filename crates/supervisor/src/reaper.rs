@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpgid, getpgrp, kill_process, kill_process_group, wait,
+};
 use tokio::sync::oneshot;
 
 /// How a process ended.
@@ -78,9 +80,15 @@ impl Reaper {
         self.send(pid, signal, kill_process)
     }
 
-    /// Sends a signal to the process group that a watched child leads.
+    /// Sends a signal to the process group of a watched child (an exec'd command need not lead its own).
     pub fn kill_group(&self, pid: i32, signal: Signal) -> bool {
-        self.send(pid, signal, kill_process_group)
+        self.send(pid, signal, |pid, signal| {
+            let group = getpgid(Some(pid))?;
+            if group == getpgrp() {
+                return kill_process(pid, signal); // never our own group
+            }
+            kill_process_group(group, signal)
+        })
     }
 
     fn send(

@@ -105,17 +105,19 @@ fn detach(options: &Options, args: &[String]) -> Result<i32> {
     } else {
         Code::Failed
     };
-    let reason = last_line(&log);
+    let reason = last_error(&log);
     Err(Failure::new(
         code,
         reason.unwrap_or_else(|| format!("the supervisor ended ({status})")),
     ))
 }
 
-fn last_line(log: &Path) -> Option<String> {
+/// The error at the end of the log, with its hint.
+fn last_error(log: &Path) -> Option<String> {
     let text = fs::read_to_string(log).ok()?;
-    let line = text.lines().rfind(|line| !line.trim().is_empty())?;
-    Some(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    let start = text.rfind("error: ")?;
+    text.get(start..)
+        .map(|found| found.trim_start_matches("error: ").trim_end().to_owned())
 }
 
 fn foreground(options: Options) -> Result<i32> {
@@ -256,14 +258,13 @@ fn lock(options: &Options) -> Result<File> {
 
 /// The first line of `crun --version`, which also proves that it is there.
 fn crun_version(program: &Path) -> Result<String> {
-    let what = || {
-        let hint = "hint: install the package crun, or pass --crun PATH";
-        format!("cannot run {}\n{hint}", program.display())
-    };
     let output = Command::new(program)
         .arg("--version")
         .output()
-        .context(what)?;
+        .map_err(|error| {
+            let hint = "hint: install the package crun, or pass --crun PATH";
+            Failure::failed(format!("cannot run {}: {error}\n{hint}", program.display()))
+        })?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().next().unwrap_or_default();
     Ok(line

@@ -107,7 +107,7 @@ async def test_the_socket_is_for_its_owner(kit: Kit) -> None:
     program = (
         "import socket,sys\n"
         "s=socket.socket(socket.AF_UNIX);s.settimeout(10);s.connect(sys.argv[1])\n"
-        "s.sendall(b'{\"id\":1,\"op\":\"hello\"}\\n')\n"
+        's.sendall(b\'{"id":1,"op":"hello"}\\n\')\n'
         "sys.exit(len(s.recv(10)))\n"
     )
     done = subprocess.run(
@@ -137,7 +137,8 @@ def fake_crun(directory: Path, verb: str, then: str) -> str:
 
 
 async def test_a_hung_create_is_ended_and_leaves_nothing(helper: Path, tmp_path: Path) -> None:
-    crun = fake_crun(tmp_path, "create", 'sleep 1000 & crun "$@"; wait')
+    pids = tmp_path / "pids"
+    crun = fake_crun(tmp_path, "create", f'sleep 1000 & echo $$ $! > {pids}; crun "$@"; wait')
     async with runtime(helper, crun=crun, create_timeout_ms=400) as kit:
         await kit.sandbox()
         with pytest.raises(TimedOutError, match=r"crun create did not end within 400 ms"):
@@ -145,9 +146,10 @@ async def test_a_hung_create_is_ended_and_leaves_nothing(helper: Path, tmp_path:
         assert await kit.engine.containers() == []
         traces = kit.traces()
         assert traces["bundles"] == traces["crun"] == []
-        groups = Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/*")
+        groups = Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/t-*")
         assert list(groups) == []
-        await kit.until(lambda: not any("fake-crun" in line for line in kit.traces()["processes"]))
+        for pid in pids.read_text().split():
+            await kit.until(lambda pid=pid: not Path("/proc", pid).exists())
 
 
 async def test_a_failing_start_is_told_and_can_be_removed(helper: Path, tmp_path: Path) -> None:
@@ -173,9 +175,9 @@ async def test_a_missing_crun_is_one_clear_line(kit: Kit) -> None:
 async def test_nothing_leaks_over_many_containers(kit: Kit) -> None:
     await kit.sandbox()
     descriptors = Path(f"/proc/{await kit.supervisor_pid()}/fd")
-    await (await kit.engine.exec(
-        ExecRequest(await kit.run("warm", "serve"), ("/helper", "both"))
-    )).wait()
+    await (
+        await kit.engine.exec(ExecRequest(await kit.run("warm", "serve"), ("/helper", "both")))
+    ).wait()
     await kit.engine.remove_container("t-warm-0")
     before = len(list(descriptors.iterdir()))
     async with anyio.create_task_group() as group:
@@ -187,7 +189,7 @@ async def test_nothing_leaks_over_many_containers(kit: Kit) -> None:
     pid = await kit.supervisor_pid()
     mounts = Path(f"/proc/{pid}/mountinfo").read_text()
     assert "/rootfs " not in mounts
-    assert list(Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/*")) == []
+    assert list(Path("/sys/fs/cgroup").glob(f"*/cloudwright-{kit.config.instance}/pod*/t-*")) == []
 
 
 async def one_life(kit: Kit, name: str) -> None:

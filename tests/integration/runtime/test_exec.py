@@ -98,8 +98,7 @@ async def test_closing_ends_the_command(kit: Kit, container: str) -> None:
     for tty in (False, True):
         words = ("/helper", "stubborn", kit.root.name)
         session = await kit.engine.exec(ExecRequest(container, words, tty=tty, stdin=True))
-        mark = f"stubborn {kit.root.name}"
-        assert processes_of(mark)
+        await kit.until(lambda: processes_of(f"stubborn {kit.root.name}"))
         await session.close()
         await kit.until(lambda: not processes_of(f"stubborn {kit.root.name}"))
 
