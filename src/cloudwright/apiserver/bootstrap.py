@@ -39,7 +39,7 @@ async def start(
         CloudwrightError: a namespace cannot be made.
     """
     core = ApiCore(store, authorizer, config=config, clock=clock, admission=admission)
-    await definitions.load(core)
+    await definitions.load(core, SYSTEM)
     await _load_addresses(core)
     for name in NAMESPACES:
         await _ensure_namespace(core, name)

@@ -136,10 +136,18 @@ class ApiCore:
             kept = [name for name in finalizers_of(obj) if name != crds.CLEANUP]
             obj["metadata"]["finalizers"] = [*kept, crds.CLEANUP]
 
+    def marking(self, call: Call, obj: Object) -> None:
+        """What the status of an object says once it is marked for deletion."""
+        if definitions.is_definition(call):
+            crds.settle(obj, self.registry.all(), self.clock.now())
+        elif call.group == "" and call.plural == "namespaces":
+            obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+
     async def marked(self, call: Call, obj: Object) -> None:
         """``obj`` is marked for deletion, on disk."""
         if definitions.is_definition(call):
-            await definitions.clean_up(self, call, call.name)
+            definitions.register(self.registry, obj)
+            await definitions.clean_up(self, call.user, call.name)
 
     async def removed(self, call: Call, obj: Object) -> None:
         """``obj`` is gone, on disk."""
@@ -150,7 +158,7 @@ class ApiCore:
             if any(one.custom and one.resource.plural == plural for one in found):
                 self.registry.remove(group, plural)
         elif call.served.custom:
-            await definitions.clean_up(self, call, qualified(call.plural, call.group))
+            await definitions.clean_up(self, call.user, qualified(call.plural, call.group))
         elif call.group == "" and call.plural == "services":
             address = (obj.get("spec") or {}).get("clusterIP", "")
             self.addresses.release(address, key_of(obj))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cloudwright.apiserver import crds, encoding, writes
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.errors import ApiError
+from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.registry import Registry, Served, storage_of
 from cloudwright.apiserver.special import Special
 from cloudwright.apiserver.verbs import delete as deletion
@@ -65,16 +65,20 @@ def register(registry: Registry, crd: Object) -> None:
         registry.remove(group, plural)
     for entry in wanted:
         registry.add(entry)
+    if crd["metadata"].get("deletionTimestamp"):
+        registry.closed.add((group, plural))
 
 
-async def load(core: ApiCore) -> None:
-    """Serve every stored definition."""
+async def load(core: ApiCore, user: User) -> None:
+    """Serve every stored definition, and go on as ``user`` with the deletion of those that end."""
     page = await core.store.page(STORAGE)
     for record in page.records:
         register(core.registry, encoding.decode(record.value))
+    for record in page.records:
+        await clean_up(core, user, name_of(encoding.decode(record.value)))
 
 
-async def clean_up(core: ApiCore, call: Call, name: str) -> None:
+async def clean_up(core: ApiCore, user: User, name: str) -> None:
     """Delete the instances of a definition that is being deleted; let it go when none is left."""
     record = await core.store.get(f"{STORAGE}/{name}")
     if record is None or b'"deletionTimestamp"' not in record.value:
@@ -84,13 +88,14 @@ async def clean_up(core: ApiCore, call: Call, name: str) -> None:
         return
     prefix = storage_of(crd["spec"]["group"], crd["spec"]["names"]["plural"])
     served = next(iter(crds.served(crd)), None)
-    if served is not None and served.storage == prefix and _ours(core.registry, served):
-        await _delete_instances(core, call, served)
-    if await core.store.count(prefix) == 0:
-        await _release(core, call, name)
+    ours = served is not None and _ours(core.registry, served)
+    if served is not None and ours:
+        await _delete_instances(core, user, served)
+    if not ours or await core.store.count(prefix) == 0:
+        await _release(core, user, name)
 
 
-async def _delete_instances(core: ApiCore, call: Call, served: Served) -> None:
+async def _delete_instances(core: ApiCore, user: User, served: Served) -> None:
     after, more = "", True
     while more:
         page = await core.store.page(served.storage, after=after, limit=_PAGE)
@@ -100,7 +105,7 @@ async def _delete_instances(core: ApiCore, call: Call, served: Served) -> None:
             obj = encoding.decode(record.value)
             if obj["metadata"].get("deletionTimestamp"):
                 continue
-            one = _call(call, served, namespace_of(obj), name_of(obj))
+            one = _call(user, served, namespace_of(obj), name_of(obj))
             try:
                 await deletion.delete_one(core, one, deletion.Options())
             except ApiError as error:
@@ -108,7 +113,7 @@ async def _delete_instances(core: ApiCore, call: Call, served: Served) -> None:
                     raise
 
 
-async def _release(core: ApiCore, call: Call, name: str) -> None:
+async def _release(core: ApiCore, user: User, name: str) -> None:
     served = core.registry.find(RESOURCE.group, RESOURCE.version, RESOURCE.plural)
     assert served is not None, "definitions are built in"
 
@@ -119,7 +124,7 @@ async def _release(core: ApiCore, call: Call, name: str) -> None:
         return crd
 
     try:
-        one = _call(call, served, "", name)
+        one = _call(user, served, "", name)
         await writes.change(core, one, alter, attempts=core.config.patch_attempts)
     except ApiError as error:
         if error.http_status != 404:
@@ -133,15 +138,7 @@ def _ours(registry: Registry, served: Served) -> bool:
     return found is not None and found.custom
 
 
-def _call(call: Call, served: Served, namespace: str, name: str) -> Call:
-    """The same user's call about another object."""
-    return replace(
-        call,
-        request=Request("DELETE", served.resource.path(namespace, name)),
-        served=served,
-        namespace=namespace,
-        name=name,
-        subresource="",
-        query=Query(()),
-        dry=False,
-    )
+def _call(user: User, served: Served, namespace: str, name: str) -> Call:
+    """A call about one object on behalf of ``user``."""
+    request = Request("DELETE", served.resource.path(namespace, name))
+    return Call(request, user, served, "delete", namespace, name, "", Query(()), [])

@@ -92,6 +92,8 @@ class Registry:
         self._served: dict[tuple[str, str, str], Served] = {}
         self.generation = 0
         """Grows with each change, so that discovery may cache."""
+        self.closed: set[tuple[str, str]] = set()
+        """``(group, plural)`` of definitions that are being deleted: nothing new is created."""
         for entry in served:
             self.add(entry)
 
@@ -113,4 +115,5 @@ class Registry:
         """Serve no version of a resource any more."""
         for key in [key for key in self._served if key[0] == group and key[2] == plural]:
             del self._served[key]
+        self.closed.discard((group, plural))
         self.generation += 1

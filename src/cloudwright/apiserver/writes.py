@@ -21,7 +21,9 @@ from cloudwright.apiserver.errors import (
     bad_request,
     conflict,
     invalid,
+    method_not_allowed,
     not_found,
+    qualified,
     too_large,
 )
 from cloudwright.apiserver.special import Special
@@ -52,6 +54,9 @@ async def create(core: ApiCore, call: Call, obj: Object) -> Written:
         ApiError: 400, 403, 404 (namespace), 409, 413 or 422.
     """
     served, dry_run = call.served, call.dry_run
+    if (call.group, call.plural) in core.registry.closed:
+        what = qualified(call.plural, call.group)
+        raise method_not_allowed("POST", f"{what}: its definition is being deleted")
     check_names(call, obj)
     obj = fieldchecks.check(call, obj)
     now = core.clock.now()

@@ -117,7 +117,7 @@ class HubWatch:
             self._wake.set()
 
     async def batch(self) -> list[Event]:
-        """At least one event, in revision order."""
+        """The next events, in revision order; none when only the progress grew."""
         while True:
             if self._overrun:
                 raise SlowWatcherError("the watch did not keep up with the events; list again")
@@ -126,7 +126,7 @@ class HubWatch:
                 if not events:
                     self._replaying = False
                     self._progress = self._live_after
-                    continue
+                    return []
             elif self._queue:
                 events = list(self._queue)
                 self._queue.clear()

@@ -97,7 +97,7 @@ class Watch(Protocol):
     """Later writes under a prefix. Close it when done."""
 
     async def batch(self) -> list[Event]:
-        """At least one event, in revision order.
+        """The next events, in revision order; waits for them. None when only the progress grew.
 
         Raises:
             CompactedError: the start revision is no longer kept.

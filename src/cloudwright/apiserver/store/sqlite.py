@@ -70,7 +70,7 @@ class SqliteStore:
         newest = self._writer.execute(schema.NEWEST).fetchone()[0] or 1
         self._compacted: int = self._writer.execute(schema.COMPACTED).fetchone()[0]
         self._last: int = max(newest, self._compacted, 1)
-        self._dropped = self._compacted
+        self._dropped: int = self._compacted
         self._compact_at = clock.monotonic() + config.compact_every_seconds
         self._compact_done: anyio.Event | None = None
         self.hub = Hub(

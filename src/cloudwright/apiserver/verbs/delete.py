@@ -117,8 +117,7 @@ async def _attempt(
             return _GONE
         return _GONE if await writes.remove(core, call, record, obj) is not None else None
     _mark(obj, now, grace)
-    if call.plural == "namespaces" and not call.group:
-        obj["status"] = {**obj.get("status", {}), "phase": "Terminating"}
+    core.marking(call, obj)
     template = encoding.template(encoding.stored(call.served, obj))
     if dry_run or template.stamp(record.revision) == record.value:
         return replace(record, value=template.stamp(record.revision))
