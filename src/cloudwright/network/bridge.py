@@ -76,6 +76,7 @@ class BridgeDatapath:
         """
         with Netlink() as kernel:
             self._refuse_conflicts(kernel)
+            self._bridge(kernel)  # before the rules: somebody else's stay as they are
             nft.load(rules.host(self._config, egress), program=self._config.nft)
             self._ensure_bridge(kernel)
         if not netns.share(self._config.netns_dir):

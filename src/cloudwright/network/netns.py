@@ -77,6 +77,23 @@ def inside(path: str, work: Callable[[], T]) -> T:
         os.close(home)
 
 
+def inside_new(work: Callable[[], T]) -> T:
+    """Run ``work`` in a new namespace that ends with it, in this thread.
+
+    Raises:
+        KernelError: no namespace can be made.
+    """
+    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _call("make a network namespace", _libc.unshare(_NEW_NETNS))
+        try:
+            return work()
+        finally:
+            _come_back(home)
+    finally:
+        os.close(home)
+
+
 def share(directory: Path) -> bool:
     """Let every mount namespace see the pods' namespaces come and go below ``directory``.
 
