@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+import anyio
 import orjson
 
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.apiserver import definitions, encoding
+from cloudwright.apiserver import definitions, encoding, sweeping
 from cloudwright.apiserver.admission import Admission
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
@@ -44,6 +46,23 @@ async def start(
     for name in NAMESPACES:
         await _ensure_namespace(core, name)
     return core
+
+
+@asynccontextmanager
+async def running(
+    store: Store,
+    authorizer: Authorizer,
+    *,
+    config: CoreConfig | None = None,
+    clock: Clock | None = None,
+    admission: Sequence[Admission] = (),
+) -> AsyncIterator[ApiCore]:
+    """Like ``start``, and old Events are removed until the block ends: what a daemon wants."""
+    core = await start(store, authorizer, config=config, clock=clock, admission=admission)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sweeping.run, core)
+        yield core
+        tasks.cancel_scope.cancel()
 
 
 async def _load_addresses(core: ApiCore) -> None:

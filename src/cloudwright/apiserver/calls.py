@@ -18,14 +18,19 @@ _SUBRESOURCE = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch
 
 
 class Query:
-    """Query parameters by name; the first of several wins."""
+    """Query parameters by name; the first of several wins, except in ``every``."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_pairs", "_values")
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = tuple(pairs)
         self._values: dict[str, str] = {}
-        for name, value in pairs:
+        for name, value in self._pairs:
             self._values.setdefault(name, value)
+
+    def every(self, name: str) -> list[str]:
+        """All values of a parameter that may be repeated, in order."""
+        return [value for found, value in self._pairs if found == name]
 
     def get(self, name: str, default: str = "") -> str:
         """The text of a parameter."""

@@ -41,3 +41,8 @@ class CoreConfig:
     bookmark_seconds: float = 60.0
     watch_seconds_max: float = 1800.0
     patch_attempts: int = 8
+    event_seconds: float = 3600.0
+    """Events older than this are removed."""
+    event_count_max: int = 10_000
+    """The oldest events beyond this many are removed."""
+    sweep_seconds: float = 60.0

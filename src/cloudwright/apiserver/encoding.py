@@ -7,6 +7,7 @@ the store can stamp the revision into them and a reader can swap the version.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -49,11 +50,10 @@ def shown_bytes(served: Served, value: bytes) -> bytes:
     """The same as JSON; the stored bytes themselves when the version is the stored one."""
     if served.view is not None:
         return orjson.dumps(served.view.from_storage(decode(value)))
-    wanted = served.resource.api_version
-    end = value.index(b'"', len(_API_VERSION))
-    if value[len(_API_VERSION) : end] == wanted.encode():
+    wanted = _start(served.resource.api_version)
+    if value.startswith(wanted):
         return value
-    return _API_VERSION + wanted.encode() + value[end:]
+    return wanted + value[value.index(b'"', len(_API_VERSION)) + 1 :]
 
 
 def stored(served: Served, obj: Object) -> Object:
@@ -69,6 +69,11 @@ def list_bytes(
     """A list object around items that are JSON already."""
     head = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})
     return b'%b,"items":[%b]}' % (head[:-1], b",".join(items))
+
+
+@lru_cache(maxsize=1024)
+def _start(api_version: str) -> bytes:
+    return _API_VERSION + api_version.encode() + b'"'
 
 
 def partial(obj: Object) -> Object:

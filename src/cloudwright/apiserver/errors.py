@@ -196,6 +196,14 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, "RequestEntityTooLarge", f"limit is {limit} bytes")
 
 
+def version_too_large(asked: int, newest: int) -> ApiError:
+    """504: a revision that this store has not reached (it may have been put back)."""
+    message = f"Too large resource version: {asked}, current: {newest}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    details = {"causes": causes, "retryAfterSeconds": 1}
+    return ApiError(504, "Timeout", f"Timeout: {message}", details=details)
+
+
 def from_store(error: StoreError) -> ApiError:
     """The answer that tells of a store's failure."""
     if isinstance(error, CompactedError | SlowWatcherError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import anyio
 
@@ -38,8 +38,10 @@ class LocalTransport:
         """Ask and read the answer's body as it comes."""
         answer = await self._core.handle(request, self._user)
         if isinstance(answer, StreamReply):
-            async with aclosing(answer.body) as body:
-                yield answer.status, body
+            try:
+                yield answer.status, answer.body
+            finally:
+                await answer.close()
         else:
             yield answer.status, _once(answer.body)
 
@@ -50,8 +52,11 @@ class LocalTransport:
         answer = await self._core.handle(request, self._user)
         if isinstance(answer, Reply):
             return answer
-        async with aclosing(answer.body) as body:
-            return Reply(answer.status, answer.headers, b"".join([chunk async for chunk in body]))
+        try:
+            body = b"".join([chunk async for chunk in answer.body])
+        finally:
+            await answer.close()
+        return Reply(answer.status, answer.headers, body)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

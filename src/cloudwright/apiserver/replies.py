@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,19 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class StreamReply:
-    """An answer whose body comes over time (a watch). ``body`` holds resources from its first
-    item on: whoever iterates must close it (``aclose``) when the client goes away.
+    """An answer whose body comes over time (a watch, a log). ``body`` holds resources from its
+    first item on: whoever iterates must end it with ``close`` when the client goes away.
     """
 
     status: int
     headers: Mapping[str, str]
-    body: AsyncGenerator[bytes, None]
+    body: AsyncIterator[bytes]
+
+    async def close(self) -> None:
+        """Free what the body holds."""
+        aclose = getattr(self.body, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
 
 def reply(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:

@@ -205,7 +205,7 @@ def _check_version(call: Call, new: Object, record: Record) -> bool:
             f"UID in object meta: {encoding.decode(record.value)['metadata']['uid']}",
         )
     version = given.get("resourceVersion")
-    if not version:
+    if version in (None, "", "0"):
         return False
     if version != str(record.revision):
         raise conflict(call.group, call.plural, call.name, MODIFIED)

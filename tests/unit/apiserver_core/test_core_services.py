@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudwright._base.clock import ManualClock
+from cloudwright.apiserver import sweeping
 from cloudwright.apiserver.admission import Review
 from cloudwright.apiserver.clusterips import ClusterIPs
 from cloudwright.apiserver.config import CoreConfig
@@ -145,3 +147,24 @@ async def test_the_first_start_makes_the_namespaces_once(tmp_path: Path) -> None
         assert {"default", "kube-system", "cloudwright-system"} <= set(names)
     async with serving(tmp_path) as api:
         assert await api.get("/api/v1/namespaces") == first
+
+
+async def test_old_and_surplus_events_are_swept(tmp_path: Path) -> None:
+    clock = ManualClock()
+    config = CoreConfig(event_seconds=100, event_count_max=3)
+    events = "/api/v1/namespaces/default/events"
+    async with serving(tmp_path, clock=clock, config=config) as api:
+
+        async def names() -> list[str]:
+            return [one["metadata"]["name"] for one in (await api.get(events))["items"]]
+
+        about = {"kind": "Pod", "name": "p", "namespace": "default"}
+        await api.create(events, {"metadata": {"name": "old"}, "involvedObject": about})
+        clock.advance(101)
+        for index in range(5):
+            clock.advance(1)
+            body = {"metadata": {"name": f"e{index}"}, "involvedObject": about}
+            await api.create(events, body)
+        assert await sweeping.sweep(api.core) == 3
+        assert await names() == ["e2", "e3", "e4"]
+        assert await sweeping.sweep(api.core) == 0

@@ -72,9 +72,7 @@ POINT = (
 UNPOINT = "DELETE FROM current WHERE key = ?"
 NEWEST = "SELECT max(revision) FROM history"
 COMPACTED = "SELECT value FROM meta WHERE name = 'compacted'"
-AGED = (
-    "SELECT revision FROM history WHERE revision <= ? AND at < ? ORDER BY revision DESC LIMIT 1"
-)
+AGED = "SELECT revision FROM history WHERE revision <= ? AND at < ? ORDER BY revision DESC LIMIT 1"
 DROP_SUPERSEDED = (
     "DELETE FROM history WHERE revision IN "
     "(SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0)"

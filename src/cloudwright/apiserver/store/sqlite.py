@@ -121,7 +121,7 @@ class SqliteStore:
         if more:
             rows.pop()
         at = revision if revision and revision < newest else newest
-        return Page([Record(*row) for row in rows], at, more)
+        return Page(list(map(Record._make, rows)), at, more)
 
     async def count(self, prefix: str, *, after: str = "") -> int:
         """How many keys there are now."""

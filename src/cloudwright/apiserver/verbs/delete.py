@@ -120,7 +120,7 @@ async def _attempt(
     core.marking(call, obj)
     template = encoding.template(encoding.stored(call.served, obj))
     if dry_run or template.stamp(record.revision) == record.value:
-        return replace(record, value=template.stamp(record.revision))
+        return record._replace(value=template.stamp(record.revision))
     txn = Txn((Compare(record.key, record.revision),), Write(record.key, template))
     outcome = await core.store.commit(txn)
     if outcome.record is not None:

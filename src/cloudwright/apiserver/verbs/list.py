@@ -10,7 +10,12 @@ import orjson
 
 from cloudwright.apiserver import encoding, representation, selection
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import CompactedError, bad_request, expired
+from cloudwright.apiserver.errors import (
+    CompactedError,
+    bad_request,
+    expired,
+    version_too_large,
+)
 from cloudwright.apiserver.replies import reply, reply_json
 from cloudwright.apiserver.selection import Selection
 from cloudwright.apiserver.store.interface import Page, Record
@@ -71,7 +76,7 @@ async def find(core: ApiCore, call: Call) -> Found:
     """
     chosen = selection.of(call)
     limit = call.query.whole("limit") or 0
-    start = _start(call)
+    start = await _start(core, call)
     prefix = call.served.prefix(call.namespace)
     exact = _exact(call, chosen)
     try:
@@ -143,7 +148,7 @@ def _exact(call: Call, chosen: Selection) -> str | None:
     return call.served.key(namespace if call.served.resource.namespaced else "", name)
 
 
-def _start(call: Call) -> Start:
+async def _start(core: ApiCore, call: Call) -> Start:
     token = call.query.get("continue")
     version = call.query.get("resourceVersion")
     match = call.query.get("resourceVersionMatch")
@@ -160,6 +165,9 @@ def _start(call: Call) -> Start:
         return Start(0, "")
     if not version.isascii() or not version.isdigit():
         raise bad_request(f'invalid resource version "{version}": it must be a whole number')
+    newest = await core.store.newest()
+    if int(version) > newest:
+        raise version_too_large(int(version), newest)
     if match == "Exact":
         if version == "0":
             raise bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')

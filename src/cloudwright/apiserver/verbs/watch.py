@@ -13,11 +13,11 @@ import orjson
 from cloudwright.apiserver import encoding, representation, selection, watches
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
-    ApiError,
     StoreError,
     bad_request,
     from_store,
     invalid,
+    version_too_large,
 )
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.selection import Selection
@@ -156,7 +156,7 @@ async def _options(core: ApiCore, call: Call) -> Options:
     _check_initial(wants_initial, match)
     after = int(version) if version and version != "0" else None
     if after is not None and after > await core.store.newest():
-        raise _too_large(after, await core.store.newest())
+        raise version_too_large(after, await core.store.newest())
     initial = query.flag("sendInitialEvents") if wants_initial else after is None
     limit = core.config.watch_seconds_max
     seconds = query.whole("timeoutSeconds")
@@ -182,11 +182,3 @@ def _check_initial(wants_initial: str, match: str) -> None:
         "field": "resourceVersionMatch",
     }
     raise invalid("meta.k8s.io", "ListOptions", "", [cause])
-
-
-def _too_large(asked: int, newest: int) -> ApiError:
-    """504: a revision that this store has not reached (it may have been put back)."""
-    message = f"Too large resource version: {asked}, current: {newest}"
-    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
-    details = {"causes": causes, "retryAfterSeconds": 1}
-    return ApiError(504, "Timeout", f"Timeout: {message}", details=details)
