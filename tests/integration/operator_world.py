@@ -27,7 +27,7 @@ from cloudwright.operator.run import ALL
 from cloudwright.operator.run import run as run_operator
 from cloudwright.scheduler.driver import run as run_scheduler
 
-PATIENCE = 30.0
+PATIENCE = 15.0
 FAST = Config(backoff=Backoff(0.02, 0.5), hook_timeout=1.0)
 
 
@@ -81,8 +81,8 @@ class Node:
         self._wake.set()
 
     async def run(self) -> None:
-        await self.client.create(
-            NODE,
+        await make_node(
+            self.client,
             {
                 "metadata": {"name": "node"},
                 "status": {
@@ -161,6 +161,12 @@ class Node:
             "conditions": entries,
             "containerStatuses": [container],
         }
+
+
+async def make_node(client: Client, node: Object) -> None:
+    """Create a node and report its status, as an agent does."""
+    made = await client.create(NODE, node)
+    await client.update_status(NODE, {**made, "status": node["status"]})
 
 
 class World:

@@ -4,10 +4,12 @@ twice (upstream's ``UIDTrackingControllerExpectations``, but by uid for creation
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 GIVE_UP_SECONDS = 300.0
 """After this long a lost notification is assumed, as upstream."""
+_REMEMBERED = 4096
 
 
 @dataclass(slots=True)
@@ -23,10 +25,12 @@ class Expectations:
 
     def __init__(self) -> None:
         self._waits: dict[str, _Wait] = {}
+        self._recent: OrderedDict[str, None] = OrderedDict()
 
     def created(self, key: str, uid: str, now: float) -> None:
-        """The server answered a creation with this uid."""
-        self._wait(key, now).appear.add(uid)
+        """The server answered a creation with this uid (the view may have been faster)."""
+        if uid not in self._recent:
+            self._wait(key, now).appear.add(uid)
 
     def deleting(self, key: str, uid: str, now: float) -> None:
         """A deletion of this uid is about to be sent."""
@@ -44,6 +48,10 @@ class Expectations:
 
     def saw(self, key: str, uid: str, *, gone: bool) -> None:
         """The view has shown this uid; ``gone`` when it is deleted or being deleted."""
+        self._recent[uid] = None
+        self._recent.move_to_end(uid)
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
         wait = self._waits.get(key)
         if wait is not None:
             wait.appear.discard(uid)
