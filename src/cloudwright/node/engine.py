@@ -7,7 +7,7 @@ and asks again; so every action must be safe to be told twice. ``phases`` says w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cloudwright.model.sandbox import ContainerState
@@ -25,8 +25,8 @@ FORCED_GRACE = 1.0
 class Settings:
     """Seconds; see ``config.NodeConfig``."""
 
-    backoff: Backoff = Backoff()
-    retry: Backoff = Backoff(0.5, 30.0)
+    backoff: Backoff = field(default_factory=Backoff)
+    retry: Backoff = field(default_factory=lambda: Backoff(0.5, 30.0))
     sidecar_wait: float = 10.0
 
 
@@ -121,7 +121,7 @@ def decide(view: PodView, now: datetime, settings: Settings) -> Decision:
         return _finished(view, now, settings)
     plan = _Plan(now)
     plan.extend(_stops(view, plan))
-    if not view.sandbox:
+    if not view.prepared:
         _retry(plan, view.sandbox_failure, PrepareSandbox(), settings.retry)
         return plan.decision()
     if not view.volumes:

@@ -121,7 +121,9 @@ class PodView:
     problem: str | None = None
     """Why this node will never run it (unsupported fields)."""
     sandbox: bool = False
-    """Network, sandbox, identity and sidecar were made."""
+    """The pod's sandbox and network exist."""
+    prepared: bool = False
+    """This agent has made (or found) sandbox, network, identity and sidecar."""
     sandbox_failure: Failure | None = None
     volumes: bool = False
     volumes_failure: Failure | None = None

@@ -222,8 +222,8 @@ def _states(
     """``(state, lastState)``."""
     before = {"terminated": _terminated(previous)} if previous is not None else {}
     if shown is not None and shown.state is ContainerState.RUNNING:
-        started = rfc3339(shown.started_at) if shown.started_at else None
-        return {"running": {"startedAt": started}}, before
+        started = {"startedAt": rfc3339(shown.started_at)} if shown.started_at else {}
+        return {"running": started}, before
     if shown is not None and not _restarts(view, container, shown, current):
         return {"terminated": _terminated(shown)}, before
     after = {"terminated": _terminated(shown)} if shown is not None else {}
@@ -285,7 +285,7 @@ def _terminated(attempt: Attempt) -> dict[str, Any]:
     }
     if attempt.message:
         result["message"] = attempt.message
-    return result
+    return {key: value for key, value in result.items() if value is not None}
 
 
 def _old_image(view: PodView, name: str) -> str:

@@ -1,0 +1,64 @@
+"""Everything that the worker of one pod may talk to, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cloudwright._base.clock import Clock
+from cloudwright.client.client import Client
+from cloudwright.client.recorder import Recorder
+from cloudwright.model.objects import Object
+from cloudwright.node.config import NodeConfig
+from cloudwright.node.engine import Settings
+from cloudwright.node.environment import Lookup
+from cloudwright.node.ports import Hooks, Mesh, PodNetwork, Runtime
+from cloudwright.node.restarts import Backoff
+from cloudwright.node.vitals import Vitals
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Ports, API, settings and clock of one node."""
+
+    client: Client
+    recorder: Recorder
+    runtime: Runtime
+    network: PodNetwork
+    mesh: Mesh
+    hooks: Hooks
+    config: NodeConfig
+    clock: Clock
+    lookup: Lookup
+    vitals: Vitals
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    """Allocatable resources of the node."""
+
+    @property
+    def settings(self) -> Settings:
+        """The engine's settings."""
+        c = self.config
+        return Settings(
+            Backoff(c.backoff_base, c.backoff_max, c.backoff_reset),
+            Backoff(c.retry_base, c.retry_max),
+            c.sidecar_wait,
+        )
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return self.clock.now()
+
+    def pod_directory(self, uid: str) -> Path:
+        """What this room keeps of a pod: volumes and files of ``/etc``."""
+        return self.config.paths.pods / uid
+
+    async def warn(self, pod: Object, reason: str, message: str) -> None:
+        """A Warning event about a pod."""
+        await self.recorder.warning(pod, reason, message)
+
+    async def tell(self, pod: Object, reason: str, message: str) -> None:
+        """A Normal event about a pod."""
+        await self.recorder.normal(pod, reason, message)
