@@ -139,14 +139,15 @@ class Enrollment:
             "access_log": "-",
         }
         path = await self._write(uid, content, [self._identity(uid, identity)])
-        logs = config.paths.pod_logs / f"{namespace}_{name}_{uid}" / "sidecar.log"
+        log = config.paths.pod_logs / f"{namespace}_{name}_{uid}" / "sidecar.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
         return ProcessSpec(
             id=f"sidecar-{uid}",
             argv=(str(self._binary), "sidecar", "--bootstrap", str(path)),
             netns=attachment.netns,
             uid=config.uid,
             gid=config.gid,
-            log=LogTarget(str(logs)),
+            log=LogTarget(str(log)),
             cgroup=f"pod{uid}/sidecar",
         )
 
@@ -167,12 +168,14 @@ class Enrollment:
             content["https_key"] = str(directory / "https-key.pem")
             held.append(await to_thread.run_sync(partial(self._serving, _listen_hosts(https))))
         path = await self._write(GATEWAY, content, held)
+        log = config.paths.state / "logs" / "gateway.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
         return ProcessSpec(
             id=GATEWAY,
             argv=(str(self._binary), "gateway", "--bootstrap", str(path)),
             uid=config.uid,
             gid=config.gid,
-            log=LogTarget(str(config.paths.state / "logs" / "gateway.log")),
+            log=LogTarget(str(log)),
             cgroup=GATEWAY,
         )
 
