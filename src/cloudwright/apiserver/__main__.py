@@ -1,0 +1,80 @@
+"""The API server alone: ``python -m cloudwright.apiserver --state-dir D --port N``.
+
+Serves the Kubernetes API on an embedded store, without nodes or controllers: objects can be read,
+written and watched, but nothing runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+import anyio
+
+from cloudwright._base import logs
+from cloudwright._base.clock import SystemClock
+from cloudwright._base.errors import CloudwrightError, render
+from cloudwright._base.files import make_private
+from cloudwright._base.paths import Paths
+from cloudwright.apiserver import bootstrap, tls
+from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.config import StoreConfig
+from cloudwright.apiserver.server import FaceConfig, serve
+from cloudwright.apiserver.store.sqlite import open_store
+
+_log = logs.get("apiserver")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    words = argparse.ArgumentParser(
+        prog="python -m cloudwright.apiserver", description=(__doc__ or "").splitlines()[0]
+    )
+    words.add_argument("--state-dir", help="where everything is kept (else /var/lib/cloudwright)")
+    words.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    words.add_argument("--port", type=int, default=6443, help="port to listen on; 0: any free one")
+    words.add_argument("--issue-token", metavar="USER", help="print a token for USER and end")
+    words.add_argument("--group", action="append", default=[], help="group of --issue-token's USER")
+    return words
+
+
+async def run(paths: Paths, config: FaceConfig) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    authorizer = GroupAuthorizer()
+    pki = tls.Pki(paths.pki)
+    make_private(paths.database.parent)
+    async with open_store(StoreConfig(paths.database), SystemClock()) as store:
+        core = await bootstrap.start(store, authorizer)
+        authenticator = Authenticator(TokenFile.of(paths))
+        async with serve(
+            core, config, pki=pki, authenticator=authenticator, authorizer=authorizer
+        ) as serving:
+            kubeconfig = tls.write_kubeconfig(paths, serving.url)
+            _log.info("serving", extra={"url": serving.url, "kubeconfig": str(kubeconfig)})
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    return
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code."""
+    options = parser().parse_args(arguments)
+    paths = Paths.find(options.state_dir)
+    logs.configure()
+    try:
+        if options.issue_token:
+            token = TokenFile.of(paths).issue(options.issue_token, options.group)
+            sys.stdout.write(f"{token}\n")
+            return 0
+        anyio.run(run, paths, FaceConfig(host=options.host, port=options.port))
+    except CloudwrightError as error:
+        sys.stderr.write(f"{render(error)}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

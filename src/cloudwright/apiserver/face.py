@@ -1,0 +1,218 @@
+"""One HTTP request: who asks, whether he may, and which part answers. Knows no sockets.
+
+The answer is a whole ``Reply``, a ``StreamReply`` or a ``Door`` (a stream that needs the
+connection itself).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloudwright._base.errors import (
+    CloudwrightError,
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    TimedOutError,
+    UnreachableError,
+    UsageError,
+)
+from cloudwright.apiserver import calls, health, reviews
+from cloudwright.apiserver.authn import ANONYMOUS, Authenticator, Peer
+from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.calls import Call, Query
+from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.discovery import Discovery, version_info
+from cloudwright.apiserver.errors import ApiError, forbidden, not_found, unauthorized
+from cloudwright.apiserver.health import Health
+from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.openapi_v2 import OpenApiV2
+from cloudwright.apiserver.openapi_v3 import OpenApiV3
+from cloudwright.apiserver.replies import StreamReply, reply_json
+from cloudwright.apiserver.status import failure_reply
+from cloudwright.apiserver.streams import podlogs
+from cloudwright.apiserver.streams.doors import SUBRESOURCES, container_of
+from cloudwright.apiserver.vitals import Vitals
+from cloudwright.client.transport import Reply, Request
+from cloudwright.model.objects import Object
+from cloudwright.model.resources import POD
+from cloudwright.model.streams import PodStreams
+
+Names = tuple[str, str, str, str, str]
+"""verb, group, version, resource, subresource: what metrics are counted by."""
+_METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update"}
+_METHODS |= {"PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An exec, attach or port-forward that may go on; ``streams.doors.serve`` does the rest."""
+
+    pod: Object
+    subresource: str
+    query: Query
+    streams: PodStreams
+
+
+Answer = Reply | StreamReply | Door
+
+
+class Face:
+    """Everything between HTTP and the core."""
+
+    def __init__(
+        self,
+        core: ApiCore,
+        authenticator: Authenticator,
+        authorizer: GroupAuthorizer,
+        *,
+        streams: PodStreams | None = None,
+        checks: Health | None = None,
+    ) -> None:
+        self._core = core
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._streams = streams
+        self._discovery = Discovery(core.registry)
+        self._v2 = OpenApiV2(core.registry)
+        self._v3 = OpenApiV3(core.registry)
+        self.health = checks or Health()
+        self.vitals = Vitals()
+
+    async def answer(self, request: Request, peer: Peer | None) -> Answer:
+        """The answer to ``request`` of ``peer``; every failure is a ``metav1.Status``."""
+        try:
+            return await self._route(request, peer)
+        except CloudwrightError as error:
+            return failure_reply(as_api_error(error))
+
+    async def _route(self, request: Request, peer: Peer | None) -> Answer:
+        user = self._authenticator.user(peer, request.headers)
+        path = request.path.rstrip("/") or "/"
+        first = path.split("/", 2)[1]
+        if f"/{first}" in health.PATHS:
+            exclude = [value for name, value in request.query if name == "exclude"]
+            verbose = any(name == "verbose" for name, _ in request.query)
+            return await self.health.answer(path, verbose=verbose, exclude=exclude)
+        if path == "/version":
+            return reply_json(200, version_info())
+        if user is None:
+            raise unauthorized()
+        if first in ("api", "apis") and not self._is_discovery(path):
+            return await self._resource(request, path, user)
+        return await self._other(request, path, first, user)
+
+    @staticmethod
+    def _is_discovery(path: str) -> bool:
+        depth = path.count("/")
+        return depth <= 2 if path.startswith("/api/") or path == "/api" else depth <= 3
+
+    async def _other(self, request: Request, path: str, first: str, user: User) -> Answer:
+        """Paths that are no resources."""
+        verb = request.method.lower()
+        if not self._authorizer.allowed_url(user, verb, path):
+            raise ApiError(
+                403,
+                "Forbidden",
+                f'forbidden: User "{user.name}" cannot {verb} path "{path}"',
+                details={},
+            )
+        accept = request.headers.get("accept", "")
+        found: Reply | None = None
+        if request.method not in ("GET", "HEAD"):
+            raise ApiError(405, "MethodNotAllowed", f"{path} can only be read")
+        if path == "/metrics":
+            found = self.vitals.answer()
+        elif path == "/openapi/v2":
+            found = self._v2.answer(accept)
+        elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
+            found = self._v3.answer(path, accept)
+        elif first in ("api", "apis", ""):
+            found = self._discovery.answer(path, accept)
+        if found is None:
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        return _unless_known(found, request.headers)
+
+    async def _resource(self, request: Request, path: str, user: User) -> Answer:
+        review = reviews.find(path)
+        if review is not None:
+            verdict = await self._authorizer.allowed(user, "create", review, "", "", "")
+            if not verdict.allowed:
+                raise forbidden(review.group, review.plural, "", f'User "{user.name}" cannot ask')
+            if request.method != "POST":
+                raise ApiError(405, "MethodNotAllowed", "a review can only be created")
+            return reviews.answer(review, request, user, self._authorizer)
+        if path.rpartition("/")[2] in (*SUBRESOURCES, "log"):
+            call = calls.parse(request, user, self._core.registry)
+            if call.group == "" and call.plural == POD.plural and call.subresource:
+                return await self._pod_stream(call)
+        return await self._core.handle(request, user)
+
+    async def _pod_stream(self, call: Call) -> Answer:
+        """A stream of a pod: log, exec, attach or portforward."""
+        # Upgrades may come as GET, but starting a process is no reading.
+        call.verb = "get" if call.subresource == "log" else "create"
+        await self._core.authorize(call)
+        pod = await self._pod(call)
+        if self._streams is None:
+            raise ApiError(
+                501, "NotImplemented", "no node is attached to this API server: it has no streams"
+            )
+        if call.subresource != "log":
+            return Door(pod, call.subresource, call.query, self._streams)
+        if call.request.method != "GET":
+            raise ApiError(405, "MethodNotAllowed", "a log can only be read")
+        container = container_of(pod, call.query.get("container"))
+        query = Query([("container", container), *call.request.query])
+        return await podlogs.answer(self._streams, call.namespace, call.name, query)
+
+    async def _pod(self, call: Call) -> Object:
+        served = call.served
+        record = await self._core.store.get(served.key(call.namespace, call.name))
+        if record is None:
+            raise not_found("", call.plural, call.name)
+        from cloudwright.apiserver import encoding
+
+        return encoding.shown(served, record.value)
+
+    def names(self, request: Request) -> Names:
+        """What a request is counted as; unknown paths are counted together."""
+        verb = _METHODS.get(request.method, "other")
+        if request.path.startswith(("/api/", "/apis/")):
+            try:
+                call = calls.parse(request, ANONYMOUS, self._core.registry)
+            except ApiError:
+                return (verb, "", "", "", "")
+            resource = call.served.resource
+            known = call.subresource in (*resource.subresources, "finalize", "")
+            sub = call.subresource if known else "other"
+            return (call.verb, resource.group, resource.version, resource.plural, sub)
+        return (verb, "", "", "", "")
+
+
+def as_api_error(error: CloudwrightError) -> ApiError:
+    """A failure of another room as an answer."""
+    if isinstance(error, ApiError):
+        return error
+    kinds: tuple[tuple[type[CloudwrightError], int, str], ...] = (
+        (NotFoundError, 404, "NotFound"),
+        (UsageError, 400, "BadRequest"),
+        (NotAllowedError, 403, "Forbidden"),
+        (ConflictError, 409, "Conflict"),
+        (TimedOutError, 504, "Timeout"),
+        (UnreachableError, 503, "ServiceUnavailable"),
+    )
+    for kind, code, reason in kinds:
+        if isinstance(error, kind):
+            return ApiError(code, reason, error.message, hint=error.hint)
+    return ApiError(500, "InternalError", error.message, hint=error.hint)
+
+
+def _unless_known(found: Reply, headers: Mapping[str, str]) -> Reply:
+    """304 when the client has this content already."""
+    tag = found.headers.get("etag")
+    known = headers.get("if-none-match")
+    if tag and known and tag in [one.strip() for one in known.split(",")]:
+        return Reply(304, {"etag": tag}, b"")
+    return found

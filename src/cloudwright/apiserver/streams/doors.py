@@ -1,0 +1,231 @@
+"""The interactive subresources of pods over HTTP: which protocol, which container, what then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from aiohttp import web
+
+from cloudwright.apiserver.calls import Query
+from cloudwright.apiserver.errors import ApiError, bad_request
+from cloudwright.apiserver.streams import channels, executions, forwards
+from cloudwright.apiserver.streams.session import SpdySession
+from cloudwright.apiserver.streams.takeover import RawConnection, give_back, take_over
+from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of
+from cloudwright.model.streams import ByteStream, ExecSession, PodStreams
+
+SPDY = "spdy/3.1"
+PROTOCOL_HEADER = "X-Stream-Protocol-Version"
+SUBRESOURCES = ("exec", "attach", "portforward")
+HANDSHAKE_SECONDS = 30.0
+MESSAGE_MAX = 4 << 20
+_DEFAULT = "kubectl.kubernetes.io/default-container"
+
+
+def container_of(pod: Object, wanted: str) -> str:
+    """The container that a request means.
+
+    Raises:
+        ApiError: 400, it does not exist, or none was named and there are several.
+    """
+    spec = pod.get("spec") or {}
+    main = [str(c["name"]) for c in spec.get("containers") or []]
+    names = main + [str(c["name"]) for c in spec.get("initContainers") or []]
+    where = f'pod "{name_of(pod)}"'
+    if wanted:
+        if wanted not in names:
+            raise bad_request(
+                f"container {wanted} is not valid for pod {name_of(pod)}: it has {', '.join(names)}"
+            )
+        return wanted
+    if len(main) == 1:
+        return main[0]
+    default = annotations_of(pod).get(_DEFAULT, "")
+    if default in main:
+        return default
+    raise bad_request(f"a container name must be specified for {where}, choose one of: {main}")
+
+
+async def serve(
+    request: web.BaseRequest, pod: Object, subresource: str, query: Query, streams: PodStreams
+) -> web.StreamResponse:
+    """Serve one exec, attach or port-forward to its end.
+
+    Raises:
+        ApiError: 400, 403 or 501, before the connection was upgraded.
+        CloudwrightError: the node cannot do it; also before.
+    """
+    if subresource == "portforward":
+        return await _forward(request, pod, streams)
+    wanted = {name: query.flag(name) for name in ("stdin", "stdout", "stderr", "tty")}
+    if wanted["tty"]:
+        wanted["stderr"] = False
+    if not (wanted["stdin"] or wanted["stdout"] or wanted["stderr"]):
+        raise bad_request("you must specify at least one of stdin, stdout, stderr")
+    spdy = _is_spdy(request.headers)
+    protocol = _negotiated(request.headers, channels.SPDY_PROTOCOLS) if spdy else ""
+    if not spdy and not _is_websocket(request.headers):
+        raise bad_request("Upgrade request required")
+    session = await _session(request, pod, subresource, streams, wanted)
+    try:
+        if spdy:
+            return await _exec_spdy(request, session, protocol, wanted)
+        return await _exec_websocket(request, session, wanted)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await session.close()
+
+
+async def _session(
+    request: web.BaseRequest,
+    pod: Object,
+    subresource: str,
+    streams: PodStreams,
+    wanted: Mapping[str, bool],
+) -> ExecSession:
+    namespace, name = namespace_of(pod), name_of(pod)
+    container = container_of(pod, request.query.get("container", ""))
+    if subresource == "attach":
+        if wanted["stdin"]:
+            message = "attaching to standard input is not supported: use exec"
+            raise ApiError(501, "NotImplemented", message)
+        follow = streams.logs(namespace, name, container=container, follow=True, tail_lines=0)
+        return executions.LogSession(follow)
+    argv = tuple(request.query.getall("command", []))
+    if not argv:
+        raise bad_request("you must specify at least one command for the container")
+    return await streams.exec(
+        namespace, name, container=container, argv=argv, tty=wanted["tty"], stdin=wanted["stdin"]
+    )
+
+
+async def _exec_websocket(
+    request: web.BaseRequest, session: ExecSession, wanted: Mapping[str, bool]
+) -> web.StreamResponse:
+    socket = await _websocket(request, channels.WEBSOCKET_PROTOCOLS)
+    side = channels.WebSocketChannels(socket)
+    if wanted["stdout"]:
+        await side.greet(channels.STDOUT)
+    elif wanted["stderr"]:
+        await side.greet(channels.STDERR)
+    await executions.run(session, side, merged=wanted["tty"])
+    return socket
+
+
+async def _exec_spdy(
+    request: web.BaseRequest, session: ExecSession, protocol: str, wanted: Mapping[str, bool]
+) -> web.StreamResponse:
+    connection = _upgrade_spdy(request, protocol)
+    try:
+        names = {"error", *(n for n in ("stdin", "stdout", "stderr") if wanted[n])}
+        if wanted["tty"] and protocol.startswith(("v3.", "v4.")):
+            names.add("resize")
+        spdy = SpdySession(connection, streams_max=8)
+        side = channels.SpdyChannels(spdy, protocol, names)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(side.run)
+            complete = False
+            with anyio.move_on_after(HANDSHAKE_SECONDS):
+                complete = await side.complete()
+            if complete:
+                await executions.run(session, side, merged=wanted["tty"])
+                await _linger(spdy, side)
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await connection.aclose()
+    return give_back(request)
+
+
+async def _linger(spdy: SpdySession, side: channels.SpdyChannels) -> None:
+    """Let the client read all and close first, for a moment."""
+    try:
+        await spdy.goaway()
+        with anyio.move_on_after(5):
+            await side.gone()
+    except ConnectionError:
+        return
+
+
+async def _forward(
+    request: web.BaseRequest, pod: Object, streams: PodStreams
+) -> web.StreamResponse:
+    namespace, name = namespace_of(pod), name_of(pod)
+
+    async def connect(port: int) -> ByteStream:
+        return await streams.connect(namespace, name, port)
+
+    if (pod.get("status") or {}).get("phase") not in (None, "Running"):
+        phase = pod["status"]["phase"]
+        raise bad_request(f"unable to forward port because pod is not running. Status={phase}")
+    if _is_spdy(request.headers):
+        protocol = _negotiated(request.headers, (forwards.SPDY_PROTOCOL,))
+        connection = _upgrade_spdy(request, protocol)
+        try:
+            await forwards.over_spdy(connection, connect)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.aclose()
+        return give_back(request)
+    if not _is_websocket(request.headers):
+        raise bad_request("Upgrade request required")
+    if forwards.TUNNEL in request.headers.get("Sec-WebSocket-Protocol", ""):
+        socket = await _websocket(request, (forwards.TUNNEL,))
+        await forwards.over_spdy(forwards.WebSocketWire(socket), connect)
+        await socket.close()
+        return socket
+    try:
+        ports = forwards.ports_of(request.query.getall("ports", []))
+    except ValueError as error:
+        raise bad_request(f"ports: {error}") from error
+    if not ports:
+        raise bad_request("you must specify at least one port: ?ports=8080")
+    socket = await _websocket(request, ("v4.channel.k8s.io", forwards.SPDY_PROTOCOL))
+    await forwards.over_websocket(socket, ports, connect)
+    return socket
+
+
+def _upgrade_spdy(request: web.BaseRequest, protocol: str) -> RawConnection:
+    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", PROTOCOL_HEADER: protocol}
+    return take_over(request, headers)
+
+
+async def _websocket(request: web.BaseRequest, protocols: tuple[str, ...]) -> web.WebSocketResponse:
+    offered = request.headers.get("Sec-WebSocket-Protocol")
+    if offered and not any(p.strip() in protocols for p in offered.split(",")):
+        raise bad_request(f"none of the protocols {offered} is served: {', '.join(protocols)}")
+    socket = web.WebSocketResponse(
+        protocols=protocols, max_msg_size=MESSAGE_MAX, compress=False, heartbeat=30.0
+    )
+    await socket.prepare(request)
+    return socket
+
+
+def _negotiated(headers: Any, served: tuple[str, ...]) -> str:
+    """The first protocol that the client offers and we serve; none offered means the oldest."""
+    offered: list[str] = [
+        p.strip() for v in headers.getall(PROTOCOL_HEADER, []) for p in v.split(",")
+    ]
+    if not offered:
+        return served[-1]
+    for protocol in offered:
+        if protocol in served:
+            return protocol
+    raise ApiError(
+        403,
+        "Forbidden",
+        f"unable to upgrade: unable to negotiate protocol: client supports {offered}, "
+        f"server accepts {list(served)}",
+    )
+
+
+def _is_spdy(headers: Any) -> bool:
+    upgrading: bool = "upgrade" in headers.get("Connection", "").lower()
+    return upgrading and str(headers.get("Upgrade", "")).lower() == SPDY
+
+
+def _is_websocket(headers: Any) -> bool:
+    upgrading: bool = "upgrade" in headers.get("Connection", "").lower()
+    return upgrading and str(headers.get("Upgrade", "")).lower() == "websocket"
