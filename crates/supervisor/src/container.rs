@@ -367,7 +367,7 @@ pub fn find(supervisor: &Supervisor, id: &str) -> Result<Rc<Container>> {
         .ok_or_else(|| Failure::not_found("container", id))
 }
 
-/// Writes the pod's namespaces and the cgroup into the bundle's `config.json`.
+/// Writes the pod's namespaces, shared memory and the cgroup into the bundle's `config.json`.
 fn join_namespaces(config: &Path, group: &str, shared: &Shared) -> Result<()> {
     let what = || format!("cannot use {}", config.display());
     let text = fs::read(config).context(what)?;
@@ -392,6 +392,16 @@ fn join_namespaces(config: &Path, group: &str, shared: &Shared) -> Result<()> {
     );
     if let Some(top) = spec.as_object_mut() {
         top.remove("hostname"); // the shared UTS namespace has it
+    }
+    let mounts = spec.get_mut("mounts").and_then(Value::as_array_mut);
+    for mount in mounts
+        .into_iter()
+        .flatten()
+        .filter(|mount| mount["destination"] == "/dev/shm")
+    {
+        mount["type"] = "bind".into();
+        mount["source"] = json!(shared.shm);
+        mount["options"] = json!(["bind", "rprivate", "nosuid", "noexec", "nodev"]);
     }
     let text = serde_json::to_vec(&spec).context(what)?;
     fs::write(config, text).context(what)

@@ -72,9 +72,11 @@ fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
     unsafe { unshare_unsafe(flags) }
 }
 
-/// Makes IPC and UTS namespaces and pins them as `directory/ipc` and `directory/uts`.
+/// Makes IPC and UTS namespaces and pins them as `directory/ipc` and `directory/uts`; beside them `directory/shm`,
+/// the POSIX shared memory that goes with the IPC namespace.
 pub fn pin(directory: &Path, hostname: &str) -> Result<()> {
-    fs::create_dir_all(directory).context(|| format!("cannot make {}", directory.display()))?;
+    let shm = directory.join("shm");
+    fs::create_dir_all(&shm).context(|| format!("cannot make {}", shm.display()))?;
     for name in ["ipc", "uts"] {
         let file = directory.join(name);
         File::create(&file).context(|| format!("cannot make {}", file.display()))?;
@@ -93,6 +95,7 @@ pub fn pin(directory: &Path, hostname: &str) -> Result<()> {
         });
         thread.join()
     });
+    let made = made.map(|made| made.and_then(|()| mount_shared_memory(&shm)));
     match made {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
@@ -105,9 +108,14 @@ pub fn pin(directory: &Path, hostname: &str) -> Result<()> {
     }
 }
 
+fn mount_shared_memory(target: &Path) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    Ok(mount("shm", target, "tmpfs", flags, c"size=64m,mode=1777")?)
+}
+
 /// Undoes `pin`; what is missing is fine.
 pub fn unpin(directory: &Path) {
-    for name in ["ipc", "uts"] {
+    for name in ["ipc", "uts", "shm"] {
         let _ = unmount(directory.join(name), UnmountFlags::DETACH);
     }
     let _ = fs::remove_dir_all(directory);

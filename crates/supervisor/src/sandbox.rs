@@ -16,8 +16,9 @@ pub struct Sandbox {
     closing: bool,
 }
 
-/// The namespaces that a container joins, by path.
+/// What a container of the pod joins, by path.
 pub struct Shared {
+    pub shm: PathBuf,
     pub ipc: PathBuf,
     pub uts: PathBuf,
     pub network: PathBuf,
@@ -94,6 +95,7 @@ pub fn shared(supervisor: &Supervisor, id: &str) -> Result<Shared> {
         Some(sandbox) if !sandbox.closing => {
             let pins = directory(supervisor, id);
             Ok(Shared {
+                shm: pins.join("shm"),
                 ipc: pins.join("ipc"),
                 uts: pins.join("uts"),
                 network: sandbox.spec.netns.clone(),

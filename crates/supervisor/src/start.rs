@@ -1,7 +1,7 @@
 //! From the command line to a listening socket, in the foreground or the background.
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -125,7 +125,8 @@ fn foreground(options: Options) -> Result<i32> {
         // A child of the one who asked, so never a group's leader: this cannot fail for that reason.
         setsid().context(|| "cannot start a session".to_owned())?;
     }
-    umask(Mode::from_raw_mode(0o077));
+    // The runtime makes mount points inside containers, which every user there must be able to pass.
+    umask(Mode::from_raw_mode(0o022));
     make_run_dir(&options.run_dir)?;
     let lock = lock(&options)?;
     let crun_version = crun_version(&options.crun)?;
@@ -206,9 +207,10 @@ fn listen(socket: &Path) -> Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context(what),
         _ => {} // the lock says that nobody listens on an old one
     }
-    let listener = UnixListener::bind(socket).context(what)?;
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).context(what)?;
-    Ok(listener)
+    let usual = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(socket).context(what);
+    umask(usual);
+    listener
 }
 
 /// Tells the waiting parent, then lets go of its pipe.

@@ -84,5 +84,7 @@ def remove_all(pods: Path, sandbox: str) -> None:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether ``path`` is one of ours rather than a volume of the node's."""
-    return not path.is_symlink() and (path / "rootfs").is_dir() and (path / "upper").is_dir()
+    """Whether ``path`` is one of ours, also a half-made one, rather than a volume of the node's."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return (path / "rootfs").is_dir() or not any(path.iterdir())

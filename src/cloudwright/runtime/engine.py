@@ -24,6 +24,7 @@ from cloudwright.model.sandbox import (
 from cloudwright.model.streams import ExecSession
 from cloudwright.runtime import bundles, launch, layerfiles, probe, spec, users, vitals, wire
 from cloudwright.runtime.config import RuntimeConfig
+from cloudwright.runtime.errors import RuntimeFailedError
 from cloudwright.runtime.exec import FramedExec
 from cloudwright.runtime.ports import Images
 from cloudwright.runtime.supervisor import SupervisorClient
@@ -107,6 +108,13 @@ class RuntimeEngine:
                 read_only=container.security.read_only_root,
                 log=wire.log_target(container.log),
             )
+        except OSError as error:
+            await to_thread.run_sync(bundles.remove, pods, container.id)
+            raise RuntimeFailedError(
+                f"cannot write the files of container {container.id}: {error.strerror}",
+                cause=str(error),
+                hint=f"look at the file system of {pods}",
+            ) from error
         except Exception:
             await to_thread.run_sync(bundles.remove, pods, container.id)
             raise

@@ -83,13 +83,16 @@ async def start_supervisor(config: RuntimeConfig) -> None:
 async def stop_supervisor(config: RuntimeConfig, *, grace_seconds: float = 2.0) -> bool:
     """End every container and process and then the supervisor; False when none ran.
 
-    Returns once its process is gone.
+    Returns once its process is gone. One that crashed is started again first: cleaning up after an
+    earlier life is what a supervisor begins with.
     """
     client = SupervisorClient(config.socket)
     try:
         hello = await client.call("hello", timeout=5.0)
     except SupervisorLostError:
-        return False
+        if not config.socket.exists():
+            return False
+        hello = await ensure_supervisor(config)
     try:
         handle = os.pidfd_open(hello["pid"])
     except ProcessLookupError:

@@ -5,6 +5,7 @@ The supervisor adds what only it knows: the pod's namespaces by path and the cgr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def build(
         "process": _process(spec, image, identity, host, capabilities),
         "root": {"path": "rootfs", "readonly": spec.security.read_only_root},
         "mounts": mounts(spec.mounts),
-        "annotations": dict(spec.annotations),
+        "annotations": _annotations(spec.annotations),
         "linux": {
             "namespaces": [{"type": kind} for kind in ("pid", "mount", "cgroup")],
             "resources": _resources(spec.limits, host.controllers),
@@ -156,6 +157,14 @@ def _working_dir(path: str) -> str:
     if not path.startswith("/") or "\0" in path:
         raise ContainerSpecError(f"workingDir {path!r} is not an absolute path")
     return path
+
+
+def _annotations(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Crun takes orders from annotations of its own: those are not for users."""
+    for name in wanted:
+        if name.startswith(("run.oci.", "org.criu.")):
+            raise ContainerSpecError(f"annotation {name} is reserved for the container runtime")
+    return dict(wanted)
 
 
 def _capabilities(security: SecurityContext) -> list[str]:

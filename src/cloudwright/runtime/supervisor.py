@@ -35,7 +35,8 @@ class SupervisorClient:
         self._revive = revive
 
     async def call(self, op: str, *, timeout: float = 60.0, **fields: Any) -> dict[str, Any]:
-        """The answer to one request.
+        """The answer to one request. Every request but ``exec`` may safely be sent twice, so one
+        that a dying supervisor took is asked of the next.
 
         Raises:
             SupervisorLostError: nobody listens, or the connection broke before the answer.
@@ -44,13 +45,21 @@ class SupervisorClient:
         """
         try:
             with anyio.fail_after(timeout):
-                async with self.connection() as (stream, reader):
-                    return await self.request(stream, reader, op, **fields)
+                try:
+                    return await self._once(op, fields)
+                except SupervisorLostError:
+                    if self._revive is None:
+                        raise
+                return await self._once(op, fields)
         except TimeoutError as error:
             raise SupervisorLostError(
                 f"the supervisor did not answer {op} within {timeout:g} s",
                 hint="look at the supervisor's log",
             ) from error
+
+    async def _once(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
+        async with self.connection() as (stream, reader):
+            return await self.request(stream, reader, op, **fields)
 
     @asynccontextmanager
     async def connection(

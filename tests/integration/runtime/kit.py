@@ -202,3 +202,19 @@ async def runtime(helper: Path, *, crun: str = "crun", **changes: Any) -> AsyncI
     finally:
         subprocess.run(["ip", "netns", "del", netns], check=True)
         shutil.rmtree(root)
+
+
+FAKE = """#!/bin/sh
+for word in "$@"; do
+  if [ "$word" = {verb} ]; then {then}; fi
+done
+exec crun "$@"
+"""
+
+
+def fake_crun(directory: Path, verb: str, then: str) -> str:
+    """A crun that does something else first when it is called with ``verb``."""
+    path = directory / "fake-crun"
+    path.write_text(FAKE.format(verb=verb, then=then))
+    path.chmod(0o755)
+    return str(path)

@@ -12,10 +12,10 @@ import anyio
 import pytest
 
 from cloudwright._base.errors import CloudwrightError, TimedOutError
-from cloudwright.model.sandbox import ContainerState, ExecRequest
+from cloudwright.model.sandbox import ContainerState, ExecRequest, ProcessSpec
 from cloudwright.runtime.engine import RuntimeEngine
 from cloudwright.runtime.launch import command
-from tests.integration.runtime.kit import POD, Kit, OneImage, runtime
+from tests.integration.runtime.kit import POD, Kit, OneImage, fake_crun, runtime
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root]
 
@@ -121,21 +121,6 @@ async def test_the_socket_is_for_its_owner(kit: Kit) -> None:
     assert done.returncode == 0 or "BrokenPipe" in done.stderr or "ConnectionReset" in done.stderr
 
 
-FAKE = """#!/bin/sh
-for word in "$@"; do
-  if [ "$word" = {verb} ]; then {then}; fi
-done
-exec crun "$@"
-"""
-
-
-def fake_crun(directory: Path, verb: str, then: str) -> str:
-    path = directory / "fake-crun"
-    path.write_text(FAKE.format(verb=verb, then=then))
-    path.chmod(0o755)
-    return str(path)
-
-
 async def test_a_hung_create_is_ended_and_leaves_nothing(helper: Path, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     crun = fake_crun(tmp_path, "create", f'sleep 1000 & echo $$ $! > {pids}; crun "$@"; wait')
@@ -198,3 +183,32 @@ async def one_life(kit: Kit, name: str) -> None:
     assert await session.wait() == 0
     await session.close()
     await kit.engine.remove_container(container)
+
+
+async def test_native_processes_end_with_the_supervisors_earlier_life(kit: Kit) -> None:
+    await kit.sandbox()
+    kit.root.chmod(0o711)
+    spec = ProcessSpec("gateway", ("/bin/sleep", "1000"))
+    await kit.engine.start_process(spec)
+    (process,) = await kit.engine.processes()
+    assert process.pid is not None
+    handle = os.pidfd_open(process.pid)
+    os.kill(await kit.supervisor_pid(), signal.SIGKILL)
+    assert await kit.engine.processes() == []
+    with anyio.fail_after(10):
+        await anyio.wait_readable(handle)  # dead, if not reaped by init yet
+    os.close(handle)
+
+
+async def test_sigterm_cleans_up_like_shutdown(kit: Kit) -> None:
+    container = await kit.run("app", "serve")
+    pid = await kit.supervisor_pid()
+    handle = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGTERM)
+    with anyio.fail_after(20):
+        await anyio.wait_readable(handle)
+    os.close(handle)
+    traces = kit.traces()
+    assert traces["cgroups"] == traces["processes"] == traces["crun"] == []
+    assert not kit.config.socket.exists()
+    assert container == "t-app-0"

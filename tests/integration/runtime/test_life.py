@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from cloudwright.model.sandbox import (
     SandboxSpec,
     SecurityContext,
 )
-from tests.integration.runtime.kit import POD, Kit
+from cloudwright.runtime.engine import RuntimeEngine
+from tests.integration.runtime.kit import POD, Kit, OneImage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root]
 
@@ -223,3 +225,50 @@ async def test_usage_of_ids_that_are_gone_is_not_told(kit: Kit) -> None:
     assert container in await kit.engine.usage()
     await kit.engine.remove_container(container)
     assert container not in await kit.engine.usage()
+
+
+async def test_shared_memory_is_the_pods(kit: Kit) -> None:
+    other = "0b5ad9b2-9999-4222-8333-444455556666"
+    assert (await kit.finish("write", "put", "/dev/shm/x", "shared")).exit_code == 0
+    await kit.finish("read", "show", "/dev/shm/x")
+    assert "stdout P shared" in kit.text("read")
+    assert (await kit.finish("far", "show", "/dev/shm/x", pod=other)).exit_code == 1
+
+
+async def test_mount_points_can_be_passed_and_files_have_the_usual_mode(kit: Kit) -> None:
+    volume = kit.root / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    mount = Mount(str(volume), "/made/on/the/way", read_only=False)
+    ended = await kit.finish("app", "put", "/made/on/the/way/file", "x", mounts=(mount,))
+    assert ended.exit_code == 0, kit.text("app")
+    assert (volume / "file").stat().st_mode & 0o777 == 0o644
+
+
+async def test_an_image_may_have_more_layers_than_one_page_of_options(kit: Kit) -> None:
+    many = []
+    for number in range(100):
+        layer = kit.root / "layers" / f"{number:03d}-{'x' * 60}:,y"
+        layer.mkdir()
+        (layer / f"file-{number}").write_text(str(number))
+        many.append(str(layer))
+    kit.image = replace(kit.image, layers=(*many, *kit.image.layers))
+    kit.engine = RuntimeEngine(kit.config, OneImage(kit.image))
+    await kit.finish("list", "list", "/")
+    names = {line.split()[-1] for line in kit.text("list").splitlines()}
+    assert {f"file-{number}" for number in range(100)} <= names
+
+
+async def test_a_full_disk_is_one_clear_line_and_leaves_nothing(kit: Kit) -> None:
+    small = kit.root / "small"
+    small.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=12k", "tmpfs", str(small)]
+    subprocess.run(words, check=True)
+    try:
+        engine = RuntimeEngine(replace(kit.config, pods=small / "pods"), OneImage(kit.image))
+        await kit.sandbox()
+        with pytest.raises(CloudwrightError, match="No space left on device"):
+            await engine.create_container(kit.spec("app", "serve"))
+        assert list((small / "pods").glob("*/*")) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

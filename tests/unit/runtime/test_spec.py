@@ -111,6 +111,12 @@ def test_capabilities_beyond_the_list_are_refused(name: str) -> None:
     assert "NET_BIND_SERVICE" in (caught.value.hint or "")
 
 
+def test_annotations_that_command_crun_are_refused() -> None:
+    assert document(annotations={"a/b": "c"})["annotations"] == {"a/b": "c"}
+    with pytest.raises(UsageError, match=r"run\.oci\.hooks\.stdout is reserved"):
+        document(annotations={"run.oci.hooks.stdout": "/x"})
+
+
 def test_a_granted_capability_is_in_every_set() -> None:
     security = SecurityContext(capabilities=("net_bind_service", "CAP_CHOWN", "CHOWN"))
     made = document(security=security)["process"]["capabilities"]

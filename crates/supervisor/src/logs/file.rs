@@ -1,7 +1,7 @@
 //! One log file with rotation. `x.log` is current; `x.log.1` is the newest of the old ones.
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -40,7 +40,10 @@ impl LogFile {
     /// Opens (or makes) the file and its directories.
     pub fn open(target: Target) -> io::Result<Self> {
         if let Some(directory) = target.path.parent() {
-            fs::create_dir_all(directory)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
         }
         let mut log = Self {
             target,
