@@ -20,6 +20,10 @@ from cloudwright.model.objects import Object, name_of, namespace_of
 from cloudwright.model.resources import Resource
 
 
+Written = tuple[Object, list[str]]
+"""What a write answers: the object, and the server's warnings."""
+
+
 class BlockingClient:
     """Kubernetes verbs on one kept connection; streams get connections of their own."""
 
@@ -179,7 +183,7 @@ class BlockingClient:
         subresource: str = "",
         content_type: str = "application/json",
         query: Sequence[tuple[str, str]] = (),
-    ) -> tuple[Object, list[str]]:  # type: ignore[valid-type]
+    ) -> Written:  # type: ignore[valid-type]
         """Any changing request; returns the answer and the server's warnings."""
         data = json.dumps(body).encode() if body is not None else b""
         request = requests.write(

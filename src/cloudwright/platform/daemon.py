@@ -1,0 +1,262 @@
+"""cloudwrightd: one process with the API, the controllers, the scheduler, the node agent and the
+mesh.
+
+It may be killed at any moment: containers and proxies are held by the supervisor, objects by the
+store. On start it
+takes over what runs. Order: API → supervisor, network, mesh → gateway → node agent, controllers,
+scheduler.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from cloudwright._base import logs
+from cloudwright._base.clock import SystemClock
+from cloudwright._base.errors import CloudwrightError
+from cloudwright._base.files import make_private
+from cloudwright._base.paths import Paths
+from cloudwright.apiserver import bootstrap
+from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.store.sqlite import open_store
+from cloudwright.apiserver.tls import write_kubeconfig
+from cloudwright.mesh.watch import MeshWatch
+from cloudwright.operator import run as operator
+from cloudwright.platform import answers, control, face
+from cloudwright.platform.config import PlatformConfig, address
+from cloudwright.platform.errors import AlreadyRunning, PortBusy
+from cloudwright.platform.processes import holder_of
+from cloudwright.platform.wiring import (
+    Parts,
+    assemble,
+    client_of,
+    core_config,
+    runtime_config,
+    store_config,
+)
+from cloudwright.runtime.launch import ensure_supervisor
+from cloudwright.scheduler import driver as scheduler
+
+_log = logs.get("platform")
+GATEWAY_SECONDS = 20.0
+
+Say = Callable[[str], None]
+
+
+class Ready:
+    """The pipe to whoever started us: a line for each step, then ``ready`` or the error."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def step(self, text: str) -> None:
+        """What is being done now."""
+        _log.info(text)
+        self._write({"step": text})
+
+    def done(self) -> None:
+        """Everything serves."""
+        self._write({"ready": True})
+        self._close()
+
+    def failed(self, error: CloudwrightError) -> None:
+        """It cannot start."""
+        fields = {"message": error.message, "cause": error.cause, "hint": error.hint}
+        self._write({"error": {**fields, "code": error.code}})
+        self._close()
+
+    def _write(self, message: dict[str, object]) -> None:
+        if self._descriptor is None:
+            return
+        try:
+            os.write(self._descriptor, json.dumps(message).encode() + b"\n")
+        except BrokenPipeError:  # the starter was interrupted; we go on
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def main(paths: Paths, config: PlatformConfig, ready: Ready) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        with _Lock(paths):
+            anyio.run(_run, paths, config, ready, backend_options={"use_uvloop": False})
+    except CloudwrightError as error:
+        _log.error("%s", error.message, extra={"code": error.code, "cause": error.cause})
+        ready.failed(error)
+        return error.exit_code
+    except BaseExceptionGroup as group:
+        first = _first(group)
+        _log.error("the daemon ends: %s", first, exc_info=group)
+        known = first if isinstance(first, CloudwrightError) else CloudwrightError(repr(first))
+        ready.failed(known)
+        return known.exit_code
+    return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class _Lock:
+    """The pid file, locked as long as we live: a second daemon is refused, a dead one's file is
+    not.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._file = paths.daemon_pid
+        self._run = paths.run
+
+    def __enter__(self) -> None:
+        self._run.mkdir(parents=True, exist_ok=True)
+        self._run.chmod(0o711)  # proxies pass through to their own directories
+        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(self._descriptor, 32).decode()
+            os.close(self._descriptor)
+            raise AlreadyRunning(
+                f"the platform runs already (pid {pid})", hint="see `cloudwright status`"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, str(os.getpid()).encode())
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
+    make_private(paths.state)
+    async with AsyncExitStack() as stack:
+        ready.step("opening the store")
+        store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
+        authorizer = GroupAuthorizer()
+        core = await bootstrap.start(store, authorizer, config=core_config(config))
+        parts = assemble(paths, config, core)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        group.start_soon(_until_told, group.cancel_scope)
+        ready.step("serving the API")
+        await face.serve_api(stack, paths, config, core, authorizer, parts.streams)
+        write_kubeconfig(paths, f"https://{config.api}")
+        await _start_parts(paths, config, core, parts, group, ready)
+        served = answers.all_of(paths, config, parts)
+        await stack.enter_async_context(control.serving(paths, served))
+        await face.serve_metrics(stack, config, parts)
+        ready.done()
+        _log.info("ready", extra={"pid": os.getpid()})
+
+
+async def _start_parts(
+    paths: Paths,
+    config: PlatformConfig,
+    core: ApiCore,
+    parts: Parts,
+    group: TaskGroup,
+    ready: Ready,
+) -> None:
+    ready.step("starting the supervisor")
+    await ensure_supervisor(runtime_config(paths))
+    ready.step("making the pod network")
+    await parts.network.start()
+    ready.step("starting the mesh")
+    await parts.mesh.start()
+    watch = MeshWatch(parts.mesh, client_of(core, "mesh"))
+    group.start_soon(_guarded, "mesh", watch.run)
+    ready.step("opening the gateway")
+    await _gateway(config, parts)
+    ready.step("starting the controllers")
+    hooks, clock = parts.hooks, SystemClock()
+
+    async def controllers() -> None:
+        await operator.run(client_of(core, "operator"), hooks=hooks, clock=clock)
+
+    async def placing() -> None:
+        await scheduler.run(client_of(core, "scheduler"), clock=clock)
+
+    group.start_soon(_guarded, "operator", controllers)
+    group.start_soon(_guarded, "scheduler", placing)
+    group.start_soon(_guarded, "node", parts.node.run)
+
+
+async def _gateway(config: PlatformConfig, parts: Parts) -> None:
+    """Start the gateway unless it runs, and wait until it serves."""
+    running = {process.id for process in await parts.runtime.processes() if process.running}
+    if "gateway" not in running:
+        for key in ("gateway", "gateway_tls"):
+            _need_free(getattr(config, key), key)
+    spec = await parts.mesh.gateway(http=[config.gateway], https=[config.gateway_tls])
+    await parts.runtime.start_process(spec)
+    with anyio.move_on_after(GATEWAY_SECONDS):
+        while True:
+            try:
+                ok, reason = await parts.mesh.admin().ready()
+            except CloudwrightError as error:
+                ok, reason = False, error.message
+            if ok:
+                return
+            # The socket appears when the process has started: there is no event to wait for yet.
+            await anyio.sleep(0.02)
+    raise CloudwrightError("the gateway does not become ready", cause=reason)
+
+
+def _need_free(text: str, key: str) -> None:
+    """Raise PortBusy, naming the holder, when nobody can listen on ``text``."""
+    host, port = address(text, key)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            flag = f"--{key.replace('_', '-')}"
+            raise PortBusy(
+                f"{text} ({flag}) cannot be taken",
+                cause=holder_of(host, port) or error.strerror,
+                hint=f"end it, or choose another: `cloudwright up {flag} IP:PORT`",
+            ) from None
+
+
+async def _guarded(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run a part; one that fails is logged and started again with a back-off, the others go on."""
+    delay = 0.5
+    while True:
+        started = anyio.current_time()
+        try:
+            await work()
+        except Exception:
+            _log.exception("part %s failed", name)
+        if anyio.current_time() - started > 60:
+            delay = 0.5
+        await anyio.sleep(delay)
+        delay = min(delay * 2, 30.0)
+
+
+async def _until_told(scope: anyio.CancelScope) -> None:
+    """End everything at SIGTERM or SIGINT; containers and proxies go on."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("ending", extra={"signal": signal.Signals(number).name})
+            scope.cancel()
+            return
+
+
+def state_directory(text: str | None) -> Path | None:
+    """``--state-dir`` as a path."""
+    return Path(text) if text else None
