@@ -91,18 +91,13 @@ def _resolve(entry: Mapping[str, Any], ports: Mapping[tuple[str, str], Sequence[
 
 
 def read(route: Object) -> tuple[dict[str, Any], list[FieldError]]:
-    """A Route as the snapshot has it, and what is wrong with its spec.
-
-    The backend is ``spec.service`` and ``spec.port``, or ``spec.backend: {service, port}``; the
-    path is ``spec.pathPrefix`` or ``spec.path``.
-    """
+    """A Route as the snapshot has it, and what is wrong with its spec."""
     spec: Mapping[str, Any] = route.get("spec") or {}
     problems: list[FieldError] = []
-    backend = spec.get("backend") or {}
-    service = spec.get("service") or backend.get("service")
+    service = spec.get("service")
     if not service:
         problems.append(fields.required("spec.service", "the Service that requests go to"))
-    port = spec.get("port") or backend.get("port") or 80
+    port = spec.get("port") or 80
     if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
         problems.append(fields.invalid("spec.port", port, "must be between 1 and 65535"))
     entry = {
@@ -137,13 +132,12 @@ def _hosts(spec: Mapping[str, Any], problems: list[FieldError]) -> list[str]:
 
 
 def _prefix(spec: Mapping[str, Any], problems: list[FieldError]) -> str:
-    name = "path" if "path" in spec else "pathPrefix"
-    text = str(spec.get(name) or "/")
+    text = str(spec.get("pathPrefix") or "/")
     if not text.startswith("/"):
-        problems.append(fields.invalid(f"spec.{name}", text, "must start with /"))
+        problems.append(fields.invalid("spec.pathPrefix", text, "must start with /"))
     if any(c in text for c in "?# ") or not text.isprintable():
         problems.append(
-            fields.invalid(f"spec.{name}", text, "must be a path without ?, # or space")
+            fields.invalid("spec.pathPrefix", text, "must be a path without ?, # or space")
         )
     return text.rstrip("/") or "/"
 

@@ -28,14 +28,6 @@ def test_defaults() -> None:
     assert entry["load_balancer"] == "round_robin"
 
 
-def test_both_spellings_of_backend_and_path() -> None:
-    flat, _ = read(route("r", pathPrefix="/p/", service="payment", port=9090))
-    nested, _ = read(
-        {**route("r"), "spec": {"path": "/p", "backend": {"service": "payment", "port": 9090}}}
-    )
-    assert flat == nested
-
-
 @pytest.mark.parametrize(
     ("spec", "place"),
     [
