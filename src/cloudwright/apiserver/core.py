@@ -30,6 +30,7 @@ from cloudwright.apiserver.store.interface import Store
 from cloudwright.apiserver.verbs import create, delete, finalize, get, patch, pods, scale, update
 from cloudwright.apiserver.verbs import list as listing
 from cloudwright.apiserver.verbs import watch as watching
+from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply, Request
 from cloudwright.model.objects import Object, finalizers_of, key_of
 
@@ -61,6 +62,7 @@ class ApiCore:
         self.admission: list[Admission] = list(admission)
         self.registry = Registry(built_ins.served())
         self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
+        self.vitals = Vitals(store)
         self._authorizer = authorizer
         self._verbs: dict[str, Handler] = {
             "create": create.create,

@@ -14,6 +14,7 @@ from cloudwright.apiserver.errors import (
     StoreBusyError,
     StoreCorruptError,
     StoreError,
+    StoreFullError,
 )
 from cloudwright.apiserver.store.interface import Compare, Outcome, Template, Txn, Write
 from cloudwright.apiserver.store.sqlite import SqliteStore
@@ -268,3 +269,91 @@ async def test_writes_are_refused_after_closing(tmp_path: Path) -> None:
         await put(store, "/p/a")
     with pytest.raises(StoreError, match="closed"):
         await put(store, "/p/b")
+
+
+class Failing:
+    """A connection on which one statement fails, as a disk makes it."""
+
+    def __init__(self, database: sqlite3.Connection, statement: str, code: int) -> None:
+        self._database = database
+        self._statement = statement
+        self._code = code
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        if statement.startswith(self._statement):
+            error = sqlite3.OperationalError("injected")
+            error.sqlite_errorcode = self._code
+            raise error
+        return self._database.execute(statement, *values)  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+
+@pytest.mark.parametrize("statement", ["BEGIN", "SELECT", "INSERT INTO history", "COMMIT"])
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    [
+        (sqlite3.SQLITE_FULL, StoreFullError, "no space left"),
+        (sqlite3.SQLITE_IOERR, StoreError, "failed: injected"),
+        (sqlite3.SQLITE_READONLY, StoreError, "failed: injected"),
+    ],
+)
+async def test_a_failed_write_leaves_nothing_and_the_next_one_works(
+    tmp_path: Path, statement: str, code: int, kind: type[StoreError], text: str
+) -> None:
+    async with opened(tmp_path) as store:
+        await put(store, "/p/a", "kept")
+        watch = store.watch("/p/", after=store.revision)
+        database = store._writer
+        store._writer = Failing(database, statement, code)  # type: ignore[assignment]
+        errors = []
+
+        async def one(key: str) -> None:
+            try:
+                await put(store, key, "lost")
+            except StoreError as error:
+                errors.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for key in ("/p/a", "/p/b", "/p/c"):
+                tasks.start_soon(one, key)
+        assert [type(error) for error in errors] == [kind] * 3
+        assert text in errors[0].message
+        store._writer = database
+        before = store.revision
+        page = await store.page("/p/")
+        assert [(r.key, r.value[-4:]) for r in page.records] == [("/p/a", b"kept")]
+        written = (await put(store, "/p/b", "back")).record
+        assert written is not None
+        # A revision of a failed write is never used again, though nobody saw it.
+        assert written.revision > before
+        assert [event.key for event in await watch.batch()] == ["/p/b"]
+        assert store.statistics.failures > 0
+
+
+async def test_the_file_stays_small_under_many_updates(tmp_path: Path) -> None:
+    async with opened(tmp_path, history_revisions=100) as store:
+
+        async def many(worker: int) -> None:
+            for _ in range(400):
+                await put(store, f"/p/{worker}", "x" * 2000)
+
+        async with anyio.create_task_group() as tasks:
+            for worker in range(16):
+                tasks.start_soon(many, worker)
+        for _ in range(4):
+            await store.compact()
+    # 6,400 writes of 2 kB each, 100 of them kept.
+    assert (tmp_path / "store.db").stat().st_size < 2_000_000
+
+
+async def test_a_cancelled_writer_of_a_request_may_still_write(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await put(store, "/p/a", "late")
+        await put(store, "/p/b")
+        found = await store.get("/p/a")
+        assert found is not None
+        assert found.value.endswith(b"late")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import anyio
 
 from cloudwright.apiserver.errors import CompactedError, SlowWatcherError
-from cloudwright.apiserver.store.interface import Event
+from cloudwright.apiserver.store.interface import Event, Statistics
 
 Replay = Callable[[str, int, int], list[Event]]
 """``(prefix, after, up_to)`` → the next kept events, in order; empty when there are none left."""
@@ -21,6 +21,7 @@ class Hub:
         self, revision: int, *, replay: Replay, ring_events: int, ring_bytes: int, queue: int
     ) -> None:
         self.published = revision
+        self.statistics = Statistics(revision=revision)
         self._replay = replay
         self._ring: deque[Event] = deque()
         self._ring_events = ring_events
@@ -31,12 +32,12 @@ class Hub:
         self._watchers: dict[str, set[HubWatch]] = {}
 
     def __len__(self) -> int:
-        return sum(len(watchers) for watchers in self._watchers.values())
+        return self.statistics.watchers
 
     def publish(self, event: Event) -> None:
         """Give ``event`` to every watcher of one of its key's prefixes. Never blocks."""
         assert event.revision > self.published, "revisions only grow"
-        self.published = event.revision
+        self.published = self.statistics.revision = event.revision
         self._remember(event)
         for prefix in prefixes(event.key):
             for watcher in tuple(self._watchers.get(prefix, ())):
@@ -49,6 +50,7 @@ class Hub:
             raise CompactedError(after, oldest)
         watcher = HubWatch(self, prefix, after, self._queue)
         self._watchers.setdefault(prefix, set()).add(watcher)
+        self.statistics.watchers += 1
         return watcher
 
     def past(self, prefix: str, after: int, up_to: int) -> list[Event]:
@@ -66,8 +68,9 @@ class Hub:
     def forget(self, watcher: HubWatch) -> None:
         """Give no more events to ``watcher``."""
         watchers = self._watchers.get(watcher.prefix)
-        if watchers is not None:
+        if watchers is not None and watcher in watchers:
             watchers.discard(watcher)
+            self.statistics.watchers -= 1
             if not watchers:
                 del self._watchers[watcher.prefix]
 
@@ -109,6 +112,7 @@ class HubWatch:
             return
         if len(self._queue) >= self._limit:
             self._overrun = True
+            self._hub.statistics.slow_watchers += 1
             self._queue.clear()
             self._hub.forget(self)
         else:

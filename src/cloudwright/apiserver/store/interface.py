@@ -92,6 +92,20 @@ class Page:
     more: bool = False
 
 
+@dataclass(slots=True)
+class Statistics:
+    """A store's numbers since it was opened."""
+
+    writes: int = 0
+    commits: int = 0
+    failures: int = 0
+    commit_seconds: float = 0.0
+    slow_watchers: int = 0
+    revision: int = 0
+    compacted: int = 0
+    watchers: int = 0
+
+
 class Watch(Protocol):
     """Later writes under a prefix. Close it when done."""
 
@@ -117,6 +131,10 @@ class Store(Protocol):
     @property
     def revision(self) -> int:
         """The newest revision whose event watchers were given."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """The store's numbers as they are now."""
 
     async def newest(self) -> int:
         """The newest committed revision."""

@@ -28,13 +28,14 @@ from cloudwright.apiserver.store.interface import (
     Outcome,
     Page,
     Record,
+    Statistics,
     Txn,
 )
 
 _log = logs.get("apiserver.store")
 
 _COMPACT_STEP = 2000
-_VACUUM_PAGES = 256
+_VACUUM_PAGES = 1024
 
 
 class _Pending:
@@ -85,6 +86,12 @@ class SqliteStore:
     def revision(self) -> int:
         """The newest revision whose event watchers were given."""
         return self.hub.published
+
+    @property
+    def statistics(self) -> Statistics:
+        """The store's numbers."""
+        self.hub.statistics.compacted = self._compacted
+        return self.hub.statistics
 
     @property
     def compacted(self) -> int:
@@ -196,15 +203,20 @@ class SqliteStore:
             for pending in group:
                 pending.outcome = self._apply(pending.txn, events)
             # Shielded: a cancelled wait must not leave the thread committing behind our back.
+            start = self._clock.monotonic()
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._writer.execute, "COMMIT")
+            self.hub.statistics.commit_seconds += self._clock.monotonic() - start
         except sqlite3.Error as error:
             self._undo()
             failure = schema.translate(error, self._config.path)
             _log.error("a commit failed", extra={"why": failure.message, "writes": len(group)})
+            self.hub.statistics.failures += 1
             for pending in group:
                 pending.outcome, pending.error = None, failure
         else:
+            self.hub.statistics.commits += 1
+            self.hub.statistics.writes += len(events)
             for event in events:
                 self.hub.publish(event)
         for pending in group:
@@ -308,7 +320,9 @@ class SqliteStore:
         execute(schema.DROP_TOMBSTONES, (low, high))
         execute(schema.SET_COMPACTED, (high,))
         execute("COMMIT")
-        execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        # Bounded: giving space back must not hold up the writes that wait. A script, because a
+        # cursor stops this statement after its first page.
+        self._writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
 
 @asynccontextmanager
