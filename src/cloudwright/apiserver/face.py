@@ -7,7 +7,9 @@ connection itself).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import orjson
 
 from cloudwright._base.errors import (
     CloudwrightError,
@@ -18,29 +20,28 @@ from cloudwright._base.errors import (
     UnreachableError,
     UsageError,
 )
-from cloudwright.apiserver import calls, health, reviews
+from cloudwright.apiserver import calls, encoding, health, reviews
 from cloudwright.apiserver.authn import ANONYMOUS, Authenticator, Peer
 from cloudwright.apiserver.authz import GroupAuthorizer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
-from cloudwright.apiserver.errors import ApiError, forbidden, not_found, unauthorized
+from cloudwright.apiserver.errors import ApiError, bad_request, forbidden, not_found, unauthorized
 from cloudwright.apiserver.health import Health
+from cloudwright.apiserver.http_vitals import HttpVitals, Names
 from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.openapi_v2 import OpenApiV2
 from cloudwright.apiserver.openapi_v3 import OpenApiV3
-from cloudwright.apiserver.replies import StreamReply, reply_json
+from cloudwright.apiserver.replies import JSON, StreamReply, reply_json
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.streams import podlogs
 from cloudwright.apiserver.streams.doors import SUBRESOURCES, container_of
-from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply, Request
+from cloudwright.model import protobuf
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import POD
 from cloudwright.model.streams import PodStreams
 
-Names = tuple[str, str, str, str, str]
-"""verb, group, version, resource, subresource: what metrics are counted by."""
 _METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update"}
 _METHODS |= {"PATCH": "patch", "DELETE": "delete"}
 
@@ -78,11 +79,13 @@ class Face:
         self._v2 = OpenApiV2(core.registry)
         self._v3 = OpenApiV3(core.registry)
         self.health = checks or Health()
-        self.vitals = Vitals()
+        self.vitals = HttpVitals(core.vitals.registry)
 
     async def answer(self, request: Request, peer: Peer | None) -> Answer:
         """The answer to ``request`` of ``peer``; every failure is a ``metav1.Status``."""
         try:
+            if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
+                request = _as_json(request)
             return await self._route(request, peer)
         except CloudwrightError as error:
             return failure_reply(as_api_error(error))
@@ -172,8 +175,6 @@ class Face:
         record = await self._core.store.get(served.key(call.namespace, call.name))
         if record is None:
             raise not_found("", call.plural, call.name)
-        from cloudwright.apiserver import encoding
-
         return encoding.shown(served, record.value)
 
     def names(self, request: Request) -> Names:
@@ -189,6 +190,22 @@ class Face:
             sub = call.subresource if known else "other"
             return (call.verb, resource.group, resource.version, resource.plural, sub)
         return (verb, "", "", "", "")
+
+
+def _as_json(request: Request) -> Request:
+    """A protobuf request as the same in JSON.
+
+    Raises:
+        ApiError: 400, the body cannot be read.
+    """
+    if not request.body:
+        return request
+    try:
+        body = orjson.dumps(protobuf.decode(request.body))
+    except protobuf.ProtobufError as error:
+        raise bad_request(f"the body is not valid protobuf: {error}") from error
+    headers = {**request.headers, "content-type": JSON}
+    return replace(request, headers=headers, body=body)
 
 
 def as_api_error(error: CloudwrightError) -> ApiError:

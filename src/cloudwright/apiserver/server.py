@@ -21,8 +21,9 @@ from cloudwright.apiserver.authn import Authenticator, Peer, peer_of
 from cloudwright.apiserver.authz import GroupAuthorizer
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.errors import StoreError, too_large
-from cloudwright.apiserver.face import Answer, Door, Face, Names, as_api_error
+from cloudwright.apiserver.face import Answer, Door, Face, as_api_error
 from cloudwright.apiserver.health import Health
+from cloudwright.apiserver.http_vitals import Names
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.status import failure_reply
