@@ -38,6 +38,16 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = 
             os.close(directory)
 
 
+def make_passage(path: Path) -> Path:
+    """Create directory ``path`` that anybody may pass through, but only the owner may list.
+
+    For directories above those that unprivileged processes (the proxies) own.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o711)
+    return path
+
+
 def make_private(path: Path) -> Path:
     """Create directory ``path`` (and parents) readable by the owner only; returns it."""
     path.mkdir(parents=True, exist_ok=True)

@@ -155,6 +155,12 @@ def _build(loader: Any, node: Any, path: str, manifest: Manifest) -> Any:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
+            if isinstance(
+                key, bool
+            ):  # YAML 1.1 reads on, yes, no … so, and kubectl writes them back
+                key = "true" if key else "false"
+            elif isinstance(key, int | float):
+                key = str(key)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is not a text", key_node.start_mark

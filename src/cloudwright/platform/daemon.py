@@ -24,7 +24,7 @@ from anyio.abc import TaskGroup
 from cloudwright._base import logs
 from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError
-from cloudwright._base.files import make_private
+from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap
 from cloudwright.apiserver.authz import GroupAuthorizer
@@ -124,8 +124,7 @@ class _Lock:
         self._run = paths.run
 
     def __enter__(self) -> None:
-        self._run.mkdir(parents=True, exist_ok=True)
-        self._run.chmod(0o711)  # proxies pass through to their own directories
+        make_passage(self._run)
         self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -143,7 +142,7 @@ class _Lock:
 
 
 async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
-    make_private(paths.state)
+    make_passage(paths.state)
     async with AsyncExitStack() as stack:
         ready.step("opening the store")
         store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))

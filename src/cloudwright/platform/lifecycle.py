@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cloudwright._base.errors import CloudwrightError, TimedOutError
-from cloudwright._base.files import make_private
+from cloudwright._base.files import make_passage, make_private
 from cloudwright._base.paths import Paths
 from cloudwright.platform.config import PlatformConfig
 from cloudwright.platform.errors import NotRoot, StartFailed
@@ -64,9 +64,8 @@ def start(
     state = daemon_state(paths)
     if state.running:
         return state
-    make_private(paths.state)
-    paths.run.mkdir(parents=True, exist_ok=True)
-    paths.run.chmod(0o711)
+    make_passage(paths.state)
+    make_passage(paths.run)
     config.save(paths.state / "config.toml")
     make_private(paths.daemon_log.parent)
     reader, writer = os.pipe()

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from cloudwright._base.files import make_private
+from cloudwright._base.files import make_passage
 from cloudwright._base.paths import native_binary
 from cloudwright.runtime.config import RuntimeConfig
 from cloudwright.runtime.errors import RuntimeFailedError, SupervisorLostError
@@ -66,7 +66,7 @@ async def start_supervisor(config: RuntimeConfig) -> None:
     Raises:
         RuntimeFailedError: it does not start; the message says why.
     """
-    make_private(config.run)
+    make_passage(config.run)  # the proxies pass through to their own directories
     config.log.parent.mkdir(parents=True, exist_ok=True)
     with anyio.fail_after(START_LIMIT):
         done = await anyio.run_process(command(config), check=False)
