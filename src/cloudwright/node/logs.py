@@ -95,8 +95,8 @@ def lines(path: Path, tail: int | None) -> Iterator[bytes]:
         return
     wanted: deque[bytes] = deque()
     have = 0
-    for part in reversed(parts):
-        if have >= tail:
+    for part in reversed(parts if tail > 0 else []):
+        if have > tail:
             break
         for line in reversed(list(_whole(part))):
             full = not _partial(line)
