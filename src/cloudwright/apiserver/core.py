@@ -14,6 +14,7 @@ from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.errors import (
     ApiError,
     StoreError,
+    bad_request,
     forbidden,
     from_store,
     method_not_allowed,
@@ -96,6 +97,8 @@ class ApiCore:
             return failure_reply(error)
         except StoreError as error:
             return failure_reply(from_store(error))
+        except RecursionError:
+            return failure_reply(bad_request("the body is nested too deeply"))
         except Exception:
             # The room's border: a bug must not take the connection, or others, with it.
             _log.exception("a request failed", extra={"path": request.path})

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from cloudwright.apiserver import bodies, strategic
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from cloudwright.apiserver.errors import (
+    ApiError,
+    bad_request,
+    too_large,
+    unsupported_media_type,
+)
 from cloudwright.model import schemas
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import MICRO_SERVICE
@@ -19,6 +26,7 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 _OPERATIONS_MAX = 10_000
+_COPIED_BYTES_MAX = 3 * 1024 * 1024
 
 
 class Patch:
@@ -84,8 +92,17 @@ def json_patch(target: Object, operations: list[Any]) -> Any:
     import jsonpatch
     import jsonpointer
 
+    copied = 0
     try:
-        return jsonpatch.JsonPatch(operations).apply(target, in_place=True)
+        for operation in operations:
+            if isinstance(operation, dict) and operation.get("op") == "copy":
+                # Copies of copies double: a few hundred bytes could ask for all the memory.
+                source = jsonpointer.resolve_pointer(target, operation["from"])
+                copied += len(orjson.dumps(source))
+                if copied > _COPIED_BYTES_MAX:
+                    raise too_large(_COPIED_BYTES_MAX)
+            target = jsonpatch.JsonPatch([operation]).apply(target, in_place=True)
+        return target
     except (jsonpatch.InvalidJsonPatch, TypeError, KeyError) as error:
         raise bad_request(f"the JSON patch is not valid: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:

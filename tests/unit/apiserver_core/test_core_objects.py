@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from cloudwright.apiserver.identity import User
@@ -127,6 +128,14 @@ async def test_yaml_is_understood(api: Api) -> None:
     text = b"metadata: {name: a}\ndata:\n  when: '2026-01-01'\n"
     reply = await api.raw("POST", CONFIG_MAPS, text, headers={"content-type": "application/yaml"})
     assert reply.status == 201
+    yaml = {"content-type": "application/yaml"}
+    unquoted = b"metadata: {name: b}\ndata: {when: 2026-01-01}\n"
+    reply = await api.raw("POST", CONFIG_MAPS, unquoted, headers=yaml)
+    assert orjson.loads(reply.body)["data"] == {"when": "2026-01-01"}
+    laughs = b"metadata: {name: c}\ndata: {a: &a x, b: *a}\n"
+    reply = await api.raw("POST", CONFIG_MAPS, laughs, headers=yaml)
+    assert reply.status == 400
+    assert b"aliases" in reply.body
     other = {"content-type": "application/vnd.kubernetes.protobuf"}
     assert (await api.raw("POST", CONFIG_MAPS, text, headers=other)).status == 415
 
@@ -293,6 +302,15 @@ async def test_objects_too_large_are_refused(api: Api) -> None:
     error = await api.create(CONFIG_MAPS, config_map("a", x="y" * 2_000_000), status=413)
     assert error["reason"] == "RequestEntityTooLarge"
     await api.create(CONFIG_MAPS, config_map("a", x="y" * 4_000_000), status=413)
+
+
+async def test_bodies_nested_too_deeply_are_refused(api: Api) -> None:
+    deep = b'{"metadata":{"name":"a"},"data":' + b'{"x":' * 2000 + b"1" + b"}" * 2001
+    await api.create(CONFIG_MAPS, deep, status=400)
+    for depth in (500, 900, 1000):
+        deep = b'{"metadata":{"name":"a"},"data":' + b'{"x":' * depth + b"null" + b"}" * (depth + 1)
+        reply = await api.raw("POST", CONFIG_MAPS, deep)
+        assert reply.status in (400, 422), reply.body
 
 
 async def test_who_may_not_gets_403_that_says_why(api: Api) -> None:

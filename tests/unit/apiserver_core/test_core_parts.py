@@ -40,7 +40,7 @@ def parsed(method: str, path: str, **query: str) -> tuple[str, str, str, str, st
         ("HEAD", "/api/v1/namespaces/a/pods/b", ("get", "pods", "a", "b", "")),
         ("POST", "/api/v1/namespaces/a/pods", ("create", "pods", "a", "", "")),
         ("DELETE", "/api/v1/namespaces/a/pods", ("deletecollection", "pods", "a", "", "")),
-        ("PATCH", "/apis/apps/v1/namespaces/a/deployments/b", ("patch", "deployments", "a", "b", "")),
+        ("GET", "/apis/apps/v1/namespaces/a/replicasets/b", ("get", "replicasets", "a", "b", "")),
         ("GET", "/api/v1/namespaces/a", ("get", "namespaces", "", "a", "")),
         ("PUT", "/api/v1/namespaces/a/finalize", ("update", "namespaces", "", "a", "finalize")),
         ("GET", "/api/v1/namespaces/a/status", ("get", "namespaces", "", "a", "status")),

@@ -85,6 +85,13 @@ def test_json_patches_that_cannot_be_applied(operations: Any, status: int) -> No
     assert caught.value.http_status == status
 
 
+def test_copies_of_copies_are_bounded() -> None:
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/{index}"} for index in range(60)]
+    with pytest.raises(ApiError) as caught:
+        json_patch({"a": {"x": "y" * 100}}, doubling)
+    assert caught.value.http_status == 413
+
+
 def merged(resource: Resource, target: Any, patch: Any) -> Any:
     return strategic.merge(
         copy.deepcopy(target), patch, lambda path: schemas.merge_key(resource, path)
