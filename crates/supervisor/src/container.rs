@@ -146,11 +146,7 @@ async fn build(
     spec: &ContainerCreate,
     shared: &Shared,
 ) -> Result<i32> {
-    join_namespaces(
-        &container.bundle.join("config.json"),
-        &container.group,
-        shared,
-    )?;
+    let profile = complete_config(supervisor, container, shared)?;
     if !spec.layers.is_empty() {
         let (Some(upper), Some(work)) = (&spec.upper, &spec.work) else {
             return Err(Failure::invalid("layers need upper and work"));
@@ -178,6 +174,11 @@ async fn build(
         .crun
         .run("create", &args, &container.id, standard)
         .await?;
+    if let Some(profile) = profile {
+        supervisor
+            .filters
+            .learn(profile, &supervisor.crun.root().join(&container.id));
+    }
     let pid = read_pid(&pid_file)?;
     let ending = expectation.claim(pid);
     {
@@ -367,17 +368,28 @@ pub fn find(supervisor: &Supervisor, id: &str) -> Result<Rc<Container>> {
         .ok_or_else(|| Failure::not_found("container", id))
 }
 
-/// Writes the pod's namespaces, shared memory and the cgroup into the bundle's `config.json`.
-fn join_namespaces(config: &Path, group: &str, shared: &Shared) -> Result<()> {
+/// Writes into the bundle's `config.json` what only we know. Returns the seccomp profile when its compiled form is
+/// worth keeping.
+fn complete_config(
+    supervisor: &Supervisor,
+    container: &Container,
+    shared: &Shared,
+) -> Result<Option<String>> {
+    let config = container.bundle.join("config.json");
     let what = || format!("cannot use {}", config.display());
-    let text = fs::read(config).context(what)?;
-    let mut spec: Value = serde_json::from_slice(&text).context(what)?;
-    let Some(linux) = spec.get_mut("linux").and_then(Value::as_object_mut) else {
-        return Err(Failure::invalid(format!(
-            "{} has no linux section",
-            config.display()
-        )));
-    };
+    let text = fs::read(&config).context(what)?;
+    let mut document: Value = serde_json::from_slice(&text).context(what)?;
+    join_pod(&mut document, &container.group, shared)
+        .ok_or_else(|| Failure::invalid(format!("{} has no linux section", config.display())))?;
+    let profile = supervisor.filters.apply(&mut document);
+    let text = serde_json::to_vec(&document).context(what)?;
+    fs::write(&config, text).context(what)?;
+    Ok(profile)
+}
+
+/// The pod's namespaces and shared memory by path, and the cgroup. None when the document has no `linux`.
+fn join_pod(document: &mut Value, group: &str, shared: &Shared) -> Option<()> {
+    let linux = document.get_mut("linux").and_then(Value::as_object_mut)?;
     linux.insert("cgroupsPath".into(), group.into());
     linux.insert(
         "namespaces".into(),
@@ -390,10 +402,10 @@ fn join_namespaces(config: &Path, group: &str, shared: &Shared) -> Result<()> {
             {"type": "network", "path": shared.network},
         ]),
     );
-    if let Some(top) = spec.as_object_mut() {
+    if let Some(top) = document.as_object_mut() {
         top.remove("hostname"); // the shared UTS namespace has it
     }
-    let mounts = spec.get_mut("mounts").and_then(Value::as_array_mut);
+    let mounts = document.get_mut("mounts").and_then(Value::as_array_mut);
     for mount in mounts
         .into_iter()
         .flatten()
@@ -403,8 +415,7 @@ fn join_namespaces(config: &Path, group: &str, shared: &Shared) -> Result<()> {
         mount["source"] = json!(shared.shm);
         mount["options"] = json!(["bind", "rprivate", "nosuid", "noexec", "nodev"]);
     }
-    let text = serde_json::to_vec(&spec).context(what)?;
-    fs::write(config, text).context(what)
+    Some(())
 }
 
 fn read_pid(file: &Path) -> Result<i32> {

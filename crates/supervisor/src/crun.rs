@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::failure::{Code, Context, Failure, Result};
+use crate::private;
 use crate::reaper::{Exit, Reaper};
 
 /// The runtime and where it keeps its state.
@@ -60,7 +61,7 @@ impl Crun {
     /// Makes the directories that calls need.
     pub fn prepare(&self) -> Result<()> {
         for directory in [&self.root, &self.logs] {
-            fs::create_dir_all(directory)
+            private::make_directory(directory)
                 .context(|| format!("cannot make {}", directory.display()))?;
         }
         Ok(())

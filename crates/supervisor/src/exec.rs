@@ -18,6 +18,7 @@ use crate::container::{self, Container};
 use crate::crun::Standard;
 use crate::descriptors::{self, Async};
 use crate::failure::{Context, Failure, Result};
+use crate::private;
 use crate::protocol::{Channel, Exec, answer};
 use crate::reaper::Ending;
 use crate::server::{Reader, Writer};
@@ -247,7 +248,7 @@ impl Files {
     fn make(run_dir: &Path, number: u64) -> Result<Self> {
         let path = run_dir.join("exec");
         let what = || format!("cannot use {}", path.display());
-        fs::create_dir_all(&path).context(what)?;
+        private::make_directory(&path).context(what)?;
         let directory = fs::File::open(&path).context(what)?;
         let name = format!("{number}.sock");
         Ok(Self {

@@ -10,6 +10,7 @@ use rustix::mount::{
 use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
 
 use crate::failure::{Context, Failure, Result};
+use crate::private;
 
 const NETNS: &str = "/run/netns";
 const HYBRID: &str = "/sys/fs/cgroup/unified";
@@ -76,7 +77,7 @@ fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
 /// the POSIX shared memory that goes with the IPC namespace.
 pub fn pin(directory: &Path, hostname: &str) -> Result<()> {
     let shm = directory.join("shm");
-    fs::create_dir_all(&shm).context(|| format!("cannot make {}", shm.display()))?;
+    private::make_directory(&shm).context(|| format!("cannot make {}", shm.display()))?;
     for name in ["ipc", "uts"] {
         let file = directory.join(name);
         File::create(&file).context(|| format!("cannot make {}", file.display()))?;

@@ -6,7 +6,7 @@ usage: cloudwright-native supervisor --run-dir DIR --instance INST [options]
 
 Holds the containers and native processes of one Cloudwright instance and answers on DIR/supervisor.sock.
 
-  --run-dir DIR        sockets, locks and crun's state (made 0700)
+  --run-dir DIR        sockets, locks and crun's state
   --instance INST      the instance's six hex digits
   --cgroup-root PATH   where its cgroups lie (default /cloudwright-INST)
   --crun PATH          the OCI runtime (default: crun on PATH)

@@ -228,11 +228,12 @@ fn say_ready() -> Result<()> {
     rustix::stdio::dup2_stdout(&null).context(what)
 }
 
+/// Others may pass through (the proxies have directories of their own below), but not look around.
 fn make_run_dir(directory: &Path) -> Result<()> {
     let what = || format!("cannot make {}", directory.display());
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(0o711)
         .create(directory)
         .context(what)
 }

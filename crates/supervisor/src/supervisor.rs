@@ -13,6 +13,7 @@ use crate::cgroups::Cgroups;
 use crate::container::{self, Container};
 use crate::crun::Crun;
 use crate::failure::{Failure, Result};
+use crate::filters::Filters;
 use crate::journal;
 use crate::options::Options;
 use crate::process::{self, Process};
@@ -29,6 +30,7 @@ pub struct Supervisor {
     pub cgroups: Cgroups,
     pub crun: Crun,
     pub crun_version: String,
+    pub filters: Filters,
     pub reaper: Rc<Reaper>,
     pub host_mounts: File,
     pub sandboxes: RefCell<BTreeMap<String, Sandbox>>,
@@ -57,6 +59,7 @@ impl Supervisor {
             cgroups: machine.cgroups,
             crun: machine.crun,
             crun_version: machine.crun_version,
+            filters: Filters::default(),
             reaper: machine.reaper,
             host_mounts: machine.host_mounts,
             sandboxes: RefCell::default(),

@@ -14,7 +14,7 @@ class RuntimeConfig:
 
     instance: str
     run: Path
-    """Sockets and the supervisor's own state (0700)."""
+    """Sockets and the supervisor's own state (0711; what is in it is 0600 or 0700)."""
     pods: Path
     """Bundles: ``<sandbox>/<container>/{config.json,rootfs,upper,work}`` (0700)."""
     log: Path

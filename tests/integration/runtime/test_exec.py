@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import anyio
 import pytest
 
 from cloudwright._base.errors import CloudwrightError, NotFoundError, UsageError
 from cloudwright.model.sandbox import ExecRequest
 from cloudwright.model.streams import STDERR, STDOUT, ExecSession
-from tests.integration.runtime.kit import Kit, processes_of
+from tests.integration.runtime.kit import POD, Kit, processes_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root]
 
@@ -51,6 +53,20 @@ async def test_it_is_in_the_container_as_its_user(kit: Kit, container: str) -> N
     assert {b"GREETING=hello", b"EXTRA=more", b"FROM_IMAGE=yes"} <= set(out.splitlines())
     out, _, _ = await run(kit, container, "list", "/proc/self/fd")
     assert {int(name) for name in out.split() if name.isdigit()} <= {0, 1, 2, 3}
+
+
+async def test_the_filter_holds_for_the_second_container_of_a_kind_too(kit: Kit) -> None:
+    # The first one's profile is compiled by crun, the second one gets the result.
+    for name in ("first", "second"):
+        container = await kit.run(name, "serve")
+        _, err, code = await run(kit, container, "unshare")
+        assert (err, code) == (b"unshare: Operation not permitted\n", 1)
+        status = await kit.finish(f"{name}-own", "unshare")
+        assert status.exit_code == 1
+    config = kit.config.pods / POD / "t-second-own-0" / "config.json"
+    document = json.loads(config.read_text())
+    assert "seccomp" not in document["linux"]
+    assert document["annotations"]["run.oci.seccomp_bpf_data"]
 
 
 async def test_standard_input_goes_in_and_ends(kit: Kit, container: str) -> None:

@@ -1,10 +1,12 @@
 //! One log file with rotation. `x.log` is current; `x.log.1` is the newest of the old ones.
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+use crate::private;
 
 /// Where output goes and how much of it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -40,10 +42,7 @@ impl LogFile {
     /// Opens (or makes) the file and its directories.
     pub fn open(target: Target) -> io::Result<Self> {
         if let Some(directory) = target.path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)?;
+            private::make_directory(directory)?;
         }
         let mut log = Self {
             target,
