@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import socket
 import struct
@@ -22,6 +23,7 @@ from cloudwright.model.sandbox import Attachment
 from cloudwright.network import names, netns, probe
 from cloudwright.network.config import NetworkConfig
 from cloudwright.network.driver import BridgeNetwork
+from cloudwright.network.engine import plan_pod
 from cloudwright.network.errors import AddressesExhaustedError, NetworkConflictError, NetworkError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.netns]
@@ -346,9 +348,11 @@ async def test_a_crash_in_an_attach_is_repaired_or_swept(
         network = BridgeNetwork(settings)
         await network.start()
         if ending == "sweep":
-            removed = await network.sweep(set())
-            assert "victim" in removed
+            half_made = [place.pod_uid for place in await network.attachments()]
+            assert half_made in ([], ["victim"])
+            assert await network.sweep(set()) == half_made
             assert await network.attachments() == []
+            assert network._store.leases() == []
             await network.stop()
             assert traces() == before
             continue
@@ -362,6 +366,24 @@ async def test_a_crash_in_an_attach_is_repaired_or_swept(
             outbound.accept()[0].close()
         await network.stop()
         assert traces() == before
+
+
+async def test_a_start_removes_what_has_no_lease(tmp_path: Path) -> None:
+    first = BridgeNetwork(config(tmp_path))
+    await first.start()
+    for uid in ("kept", "no-lease", "rebooted"):
+        await first.attach(uid, "default", uid, egress=False)
+    first._store.release("no-lease", 0.0)
+    first._datapath.detach(plan_pod(first.config, first._store.find("rebooted")))
+    await first.stop(remove=False)
+    again = BridgeNetwork(config(tmp_path))
+    await again.start()
+    assert [place.pod_uid for place in await again.attachments()] == ["kept"]
+    assert [lease.pod_uid for lease in again._store.leases()] == ["kept"]
+    assert os.listdir("/run/netns") == [names.netns_name("abcdef", "kept")]
+    veths = [name for _, name in socket.if_nameindex() if len(name) == 13]
+    assert veths == [names.veth_name("abcdef", "kept")]
+    await again.stop()
 
 
 async def test_a_failed_attach_leaves_nothing_half_made(
@@ -386,6 +408,7 @@ async def test_a_failed_attach_leaves_nothing_half_made(
 async def test_many_pods_come_and_go_without_a_leak(network: BridgeNetwork) -> None:
     import anyio
 
+    gc.collect()
     made, files = traces(), len(os.listdir("/proc/self/fd"))
 
     async def life(uid: str) -> None:

@@ -20,13 +20,13 @@ from cloudwright.mesh import scrape, vitals
 from cloudwright.mesh.admin import AdminClient
 from cloudwright.mesh.config import GATEWAY, MeshConfig
 from cloudwright.mesh.enrollment import Enrollment
-from cloudwright.mesh.errors import ProxyUnreachableError
+from cloudwright.mesh.errors import ProxyUnreachableError, told
 from cloudwright.mesh.proxies import ProxyFiles
 from cloudwright.mesh.publisher import Publisher
 from cloudwright.mesh.rotation import Rotator
 from cloudwright.mesh.routes import Verdict
 from cloudwright.mesh.snapshot import Inputs, Problem, build
-from cloudwright.model.objects import Object
+from cloudwright.model.objects import Object, key_of
 from cloudwright.model.sandbox import Attachment, ProcessSpec
 
 _log = logs.get("mesh")
@@ -66,9 +66,16 @@ class MeshControl:
         Raises:
             AuthorityError: the mesh authority's files are damaged.
             MeshConfigError: the proxies could not get to their files.
-            CloudwrightError: the native binary is not installed.
+            CloudwrightError: the native binary is not installed, or the disk is full, …
         """
-        await to_thread.run_sync(self._enrollment.open)
+        with told("prepare the mesh"):
+            await to_thread.run_sync(self._enrollment.open)
+            await self._take_over()
+        vitals.SNAPSHOT_VERSION.set(self.version)
+        vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))
+
+    async def _take_over(self) -> None:
+        """Continue the snapshot and the proxies of an earlier run."""
         good = await to_thread.run_sync(partial(self._publisher.load, 0))
         if not good:
             seen = await self.applied()
@@ -77,8 +84,6 @@ class MeshControl:
             if not seen:  # nobody to take services away from
                 await self._publisher.publish(self._publisher.body)
         await self._enrollment.adopt()
-        vitals.SNAPSHOT_VERSION.set(self.version)
-        vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))
 
     async def keep_certificates(self) -> None:
         """Replace certificates as they get due, until cancelled."""
@@ -88,9 +93,10 @@ class MeshControl:
         """Replace every certificate now; the ids of the proxies.
 
         Raises:
-            OSError: one cannot be written.
+            MeshError: one cannot be written.
         """
-        return await self._rotator.rotate_all()
+        with told("replace the proxies' certificates"):
+            return await self._rotator.rotate_all()
 
     async def update(
         self,
@@ -102,7 +108,7 @@ class MeshControl:
         """Make the snapshot say what these objects say; its version.
 
         Raises:
-            OSError: it cannot be written; the proxies keep the old one.
+            MeshError: it cannot be written; the proxies keep the old one.
         """
         started = perf_counter()
         self._forget_excluded(pods)
@@ -115,7 +121,8 @@ class MeshControl:
                 _log.warning(problem.reason, extra={"object": problem.subject})
         self.verdicts, self.problems = built.verdicts, built.problems
         vitals.PROBLEMS.set(len(built.problems))
-        version = await self._publisher.publish(built.body)
+        with told("write the mesh snapshot"):
+            version = await self._publisher.publish(built.body)
         vitals.SNAPSHOT_SECONDS.observe(perf_counter() - started)
         return version
 
@@ -131,10 +138,11 @@ class MeshControl:
         """Write the sidecar's files and say how to run it; again is fine, and changes nothing.
 
         Raises:
-            OSError: the files cannot be written.
+            MeshError: the files cannot be written.
         """
         self._publisher.excluded.discard(attachment.ip)
-        spec = await self._enrollment.sidecar(pod, attachment)
+        with told(f"write the files of the sidecar of {key_of(pod)}"):
+            spec = await self._enrollment.sidecar(pod, attachment)
         vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))
         return spec
 
@@ -142,13 +150,19 @@ class MeshControl:
         """Write the gateway's files and say how to run it; ``HOST:PORT`` for each listener.
 
         Raises:
-            OSError: the files cannot be written.
+            MeshError: the files cannot be written.
         """
-        return await self._enrollment.gateway(http, https)
+        with told("write the files of the gateway"):
+            return await self._enrollment.gateway(http, https)
 
     async def release(self, pod_uid: str) -> None:
-        """Forget a pod: remove its sidecar's files; a missing one is fine."""
-        await self._enrollment.forget(pod_uid)
+        """Forget a pod: remove its sidecar's files; a missing one is fine.
+
+        Raises:
+            MeshError: the files cannot be removed.
+        """
+        with told("remove the files of a sidecar"):
+            await self._enrollment.forget(pod_uid)
         vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))
 
     async def drained(self, ip: str, *, timeout: float = 10.0) -> None:
@@ -156,9 +170,10 @@ class MeshControl:
         timeout). A proxy that does not answer routes nothing, and is not waited for.
 
         Raises:
-            OSError: the snapshot cannot be written.
+            MeshError: the snapshot cannot be written.
         """
-        version = await self._publisher.exclude(ip)
+        with told("write the mesh snapshot"):
+            version = await self._publisher.exclude(ip)
         proxies = await to_thread.run_sync(self.files.ids)
         waiting = set(proxies)
 

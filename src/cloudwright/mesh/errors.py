@@ -12,6 +12,9 @@ CloudwrightError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from cloudwright._base.errors import CloudwrightError, UnreachableError, UsageError
 
 
@@ -43,3 +46,16 @@ class ProxyUnreachableError(UnreachableError):
     """No proxy answers on that admin socket."""
 
     default_code = "CW6004"
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn an ``OSError`` inside into a ``MeshError``: "cannot ``what``: FILE: reason"."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise MeshError(
+            f"cannot {what}: {where}{error.strerror or error}",
+            hint="check the disk's space and the directory's permissions",
+        ) from error

@@ -17,6 +17,7 @@ from cloudwright.client.errors import NotFound
 from cloudwright.client.informer import Callbacks, Informer
 from cloudwright.mesh import vitals
 from cloudwright.mesh.controller import MeshControl
+from cloudwright.mesh.errors import MeshError
 from cloudwright.mesh.routes import Verdict
 from cloudwright.model.conditions import set_condition
 from cloudwright.model.objects import Object, generation, key_of, name_of, namespace_of
@@ -67,9 +68,9 @@ class MeshWatch:
             self._changed = anyio.Event()
             try:
                 await self._control.update(*(informer.store.list() for informer in self._informers))
-            except OSError as error:
+            except MeshError as error:
                 vitals.SNAPSHOT_FAILURES.inc()
-                _log.error("the mesh snapshot cannot be written", extra={"why": str(error)})
+                _log.error(error.message)
                 self._changed.set()
                 await anyio.sleep(_RETRY)
                 continue

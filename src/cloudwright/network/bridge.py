@@ -11,7 +11,14 @@ from cloudwright.network import names, netns, nft, rules
 from cloudwright.network.config import NetworkConfig
 from cloudwright.network.engine import PodPlan, conflicting_route
 from cloudwright.network.errors import KernelError, NetworkConflictError
-from cloudwright.network.netlink import Link, Netlink, change_link, new_bridge, new_veth
+from cloudwright.network.netlink import (
+    Link,
+    LinkChanges,
+    Netlink,
+    change_link,
+    new_bridge,
+    new_veth,
+)
 
 _SYSCTL = Path("/proc/sys/net")
 _POD_SYSCTLS = (
@@ -172,22 +179,28 @@ class BridgeDatapath:
         path = config.netns_dir / plan.netns
         fresh = netns.ensure(path)
         wired = netns.inside(str(path), lambda: self._prepare_inside(fresh))
-        with Netlink() as kernel:
-            bridge = kernel.link(config.bridge)
-            if bridge is None:
-                raise KernelError(
-                    f"find the bridge {config.bridge}",
-                    errno.ENODEV,
-                    hint="restart the platform: it makes the bridge again",
-                )
-            host_side = kernel.link(plan.veth)
-            if host_side is None or not wired:
-                host_side = self._make_pair(kernel, plan, path)
-            write_sysctl(f"ipv6/conf/{plan.veth}/disable_ipv6", "1")
-            name = change_link(host_side.index, alias=plan.alias, master=bridge.index)
-            kernel.set_link(name, f"put {plan.veth} on {config.bridge}")
-            kernel.set_link(change_link(host_side.index, up=True), f"bring up {plan.veth}")
-        netns.inside(str(path), lambda: self._configure_inside(plan))
+        with Netlink() as kernel, LinkChanges() as changes:
+            self._join(kernel, plan, path, wired)
+            netns.inside(str(path), lambda: self._configure_inside(plan))
+            changes.wait_forwarding(kernel, plan.veth)
+
+    def _join(self, kernel: Netlink, plan: PodPlan, path: Path, wired: bool) -> None:
+        """Make the pair unless it is there, and put our end on the bridge."""
+        config = self._config
+        bridge = kernel.link(config.bridge)
+        if bridge is None:
+            raise KernelError(
+                f"find the bridge {config.bridge}",
+                errno.ENODEV,
+                hint="restart the platform: it makes the bridge again",
+            )
+        host_side = kernel.link(plan.veth)
+        if host_side is None or not wired:
+            host_side = self._make_pair(kernel, plan, path)
+        write_sysctl(f"ipv6/conf/{plan.veth}/disable_ipv6", "1")
+        name = change_link(host_side.index, alias=plan.alias, master=bridge.index)
+        kernel.set_link(name, f"put {plan.veth} on {config.bridge}")
+        kernel.set_link(change_link(host_side.index, up=True), f"bring up {plan.veth}")
 
     def _prepare_inside(self, fresh: bool) -> bool:
         """Rules, sysctls, loopback; whether the pod's end of a veth pair is there already."""
@@ -235,10 +248,10 @@ class BridgeDatapath:
         """Let ``ip`` out no longer."""
         nft.load(rules.revoke_egress(self._config.bridge, ip), program=self._config.nft)
 
-    def attached(self, plan: PodPlan) -> bool:
-        """Whether the pod's namespace and link exist."""
-        if not netns.exists(self._config.netns_dir / plan.netns):
-            return False
+    def exists(self, plan: PodPlan) -> bool:
+        """Whether the pod's namespace or link exists, if only half-made."""
+        if netns.exists(self._config.netns_dir / plan.netns):
+            return True
         with Netlink() as kernel:
             return kernel.link(plan.veth) is not None
 

@@ -31,8 +31,8 @@ class Datapath(Protocol):
     def deny_egress(self, ip: IPv4Address) -> None:
         """Let ``ip`` out no longer; that it was not allowed to is fine."""
 
-    def attached(self, plan: PodPlan) -> bool:
-        """Whether the pod's namespace and link exist."""
+    def exists(self, plan: PodPlan) -> bool:
+        """Whether anything of the pod exists, if only half-made."""
 
     def links(self) -> list[tuple[str, str]]:
         """``(name, alias)`` of every pod link that could be ours."""

@@ -22,7 +22,14 @@ from cloudwright.network import vitals
 from cloudwright.network.bridge import BridgeDatapath
 from cloudwright.network.config import NetworkConfig
 from cloudwright.network.datapath import Datapath
-from cloudwright.network.engine import Lease, choose_address, find_orphans, plan_pod
+from cloudwright.network.engine import (
+    Lease,
+    Orphans,
+    choose_address,
+    find_orphans,
+    plan_pod,
+)
+from cloudwright.network.errors import NetworkError
 from cloudwright.network.names import POD_INTERFACE
 from cloudwright.network.store import LeaseStore
 
@@ -68,7 +75,8 @@ class BridgeNetwork:
         return self._datapath_
 
     async def start(self) -> None:
-        """Make the bridge and the host's rules, or take over those of an earlier run.
+        """Make the bridge and the host's rules, or take over those of an earlier run; remove
+        what that run left without a lease, and leases of which nothing is left.
 
         Raises:
             NetworkConflictError: the pod range or the bridge belongs to somebody else.
@@ -88,6 +96,24 @@ class BridgeNetwork:
             store.close()
             raise
         self._store_, self._datapath_ = store, datapath
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """A lease is written before the first kernel object and released after the last one: what
+        has no lease belongs to nobody, and a lease without anything (a reboot) is over.
+        """
+        leases = self._store.leases()
+        found = self._find_orphans({lease.pod_uid for lease in leases})
+        self._datapath.discard(found.veths, found.namespaces)
+        for lease in leases:
+            if not self._datapath.exists(plan_pod(self.config, lease)):
+                self._store.release(lease.pod_uid, self._clock.monotonic())
+
+    def _find_orphans(self, known: Collection[str]) -> Orphans:
+        store, datapath = self._store, self._datapath
+        return find_orphans(
+            self.config.instance, known, store.leases(), datapath.links(), datapath.namespaces()
+        )
 
     async def attach(self, pod_uid: str, namespace: str, name: str, *, egress: bool) -> Attachment:
         """Make or find the pod's namespace, link and address; a second call repairs.
@@ -174,11 +200,11 @@ class BridgeNetwork:
             vitals.LEASES.set(await self._thread(release))
 
     async def attachments(self) -> list[Attachment]:
-        """Every attachment that exists: a lease whose namespace and link are there."""
+        """Every attachment of which something exists; ``attach`` completes a half-made one."""
 
         def exist() -> list[Lease]:
             found = self._store.leases()
-            return [le for le in found if self._datapath.attached(plan_pod(self.config, le))]
+            return [le for le in found if self._datapath.exists(plan_pod(self.config, le))]
 
         return [self._attachment(lease) for lease in await self._thread(exist)]
 
@@ -189,18 +215,12 @@ class BridgeNetwork:
         going on.
         """
         known = set(known_uids)
-
-        def look() -> tuple[list[Lease], list[tuple[str, str]], list[str]]:
-            datapath = self._datapath
-            return self._store.leases(), datapath.links(), datapath.namespaces()
-
-        leases, veths, namespaces = await self._thread(look)
-        orphans = find_orphans(self.config.instance, known, leases, veths, namespaces)
-        for pod_uid in orphans.leases:
+        unknown = (await self._thread(partial(self._find_orphans, known))).leases
+        for pod_uid in unknown:
             await self.detach(pod_uid)
-        rest = partial(self._datapath.discard, orphans.veths, orphans.namespaces)
-        await self._thread(rest)
-        removed = [*orphans.leases, *orphans.veths, *orphans.namespaces]
+        rest = await self._thread(partial(self._find_orphans, known))
+        await self._thread(partial(self._datapath.discard, rest.veths, rest.namespaces))
+        removed = [*unknown, *rest.veths, *rest.namespaces]
         if removed:
             vitals.ORPHANS.inc(len(removed))
             _log.info("removed what no pod owns", extra={"removed": removed})
@@ -227,7 +247,12 @@ class BridgeNetwork:
         )
 
     async def _thread(self, work: Callable[[], T]) -> T:
-        return await to_thread.run_sync(work, limiter=self._threads)
+        """Run blocking work. An ``OSError`` becomes a ``NetworkError`` with the file's name."""
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            raise NetworkError(f"the pod network cannot use{where}: {error.strerror}") from error
 
     @asynccontextmanager
     async def _pod(self, pod_uid: str) -> AsyncIterator[None]:

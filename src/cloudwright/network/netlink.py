@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from time import monotonic
 from types import TracebackType
 
 from cloudwright.network.errors import KernelError
@@ -28,6 +29,8 @@ _IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_LINKINFO, _IFLA_IFALIAS, _IFLA_NET_NS_FD = 18, 20, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_INFO_SLAVE_DATA, _PORT_STATE, FORWARDING = 5, 1, 3
+_LINK_GROUP = 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_MULTICAST_SNOOPING = 1, 23
 _NESTED = 0x8000
 _AF_INET, _AF_UNSPEC = socket.AF_INET, socket.AF_UNSPEC
@@ -36,6 +39,7 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
+_TIMEOUT = 10.0
 _MAIN_TABLE, _PROTOCOL_BOOT, _UNICAST, _LOCAL_TABLE = 254, 3, 1, 255
 
 
@@ -52,6 +56,8 @@ class Link:
     mtu: int
     peer: int
     """For a veth: the index of the other end, in its own namespace."""
+    port_state: int
+    """For a port of a bridge: 3 is forwarding; 0 (disabled) also for what is no port."""
 
 
 # encoding
@@ -166,6 +172,7 @@ def parse_link(body: bytes) -> Link:
         master=_integer(found.get(_IFLA_MASTER)),
         mtu=_integer(found.get(_IFLA_MTU)),
         peer=_integer(found.get(_IFLA_LINK)),
+        port_state=_integer(attributes(info.get(_INFO_SLAVE_DATA, b"")).get(_PORT_STATE)),
     )
 
 
@@ -198,7 +205,7 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-        self._socket.settimeout(10.0)
+        self._socket.settimeout(_TIMEOUT)
         self._sequence = 0
 
     def __enter__(self) -> Netlink:
@@ -299,6 +306,51 @@ class Netlink:
         """Set the default route."""
         body = default_route(gateway, index)
         self.request(NEW_ROUTE, CREATE | REPLACE, body, f"set the default route to {gateway}")
+
+
+class LinkChanges:
+    """A socket that is told of every change of a link from the moment it is made."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._socket.bind((0, _LINK_GROUP))
+
+    def __enter__(self) -> LinkChanges:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def wait_forwarding(self, kernel: Netlink, name: str) -> None:
+        """Return once a bridge forwards what comes from its port ``name``.
+
+        The kernel lets a new port work from a queue that may be busy for a while; what the pod
+        sends before is lost.
+
+        Raises:
+            KernelError: the port is gone, or not forwarding within ten seconds.
+        """
+        deadline = monotonic() + _TIMEOUT
+        what = f"wait until the bridge serves {name}"
+        while True:
+            link = kernel.link(name)
+            if link is None:
+                raise KernelError(what, errno.ENODEV)
+            if link.port_state == FORWARDING:
+                return
+            self._socket.settimeout(max(deadline - monotonic(), 0.001))
+            try:
+                self._socket.recv(1 << 18)
+            except TimeoutError:
+                raise KernelError(what, errno.ETIMEDOUT) from None
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # so many changes that some were dropped
+                    raise
 
 
 def _check(data: bytes, flags: int, what: str) -> None:

@@ -335,3 +335,20 @@ async def test_a_binary_in_a_closed_directory_is_copied(paths: Paths) -> None:
     assert spec.argv[0] == str(paths.state / "bin" / "cloudwright-native")
     assert Path(spec.argv[0]).read_bytes() == b"#!/bin/sh\n"
     assert Path(spec.argv[0]).stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_full_disk_is_one_clear_error(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = control(paths)
+    await mesh.start()
+
+    def full(*args: Any, **words: Any) -> None:
+        raise OSError(28, "No space left on device", "/x/key.pem")
+
+    monkeypatch.setattr("cloudwright.mesh.proxies.write_owned", full)
+    with pytest.raises(MeshError, match=r"sidecar of default/p: /x/key\.pem: No space left"):
+        await mesh.enroll(pod("p", "10.244.0.5"), attachment())
+    monkeypatch.undo()
+    await mesh.enroll(pod("p", "10.244.0.5"), attachment())
+    leaf(mesh, "uid-p")
