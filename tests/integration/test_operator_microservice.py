@@ -306,5 +306,52 @@ async def test_what_others_damage_is_repaired(tmp_path: Path) -> None:
             await eventually(lambda: _three(w))
 
 
+async def test_a_restart_by_kubectl_survives_a_change_of_size(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.client.create(MICRO_SERVICE, service())
+        await w.phase("payment", "Ready")
+        stamp = {"kubectl.kubernetes.io/restartedAt": "2026-11-24T08:00:00Z"}
+        template = {"metadata": {"annotations": stamp}}
+        await w.client.patch(DEPLOYMENT, "payment", {"spec": {"template": template}}, "default")
+
+        async def restarted() -> bool:
+            pods = await pods_of(w)
+            return len(pods) == 3 and all(stamp.items() <= annotations_of(p).items() for p in pods)
+
+        await eventually(restarted)
+        await w.phase("payment", "Ready")
+        before = {p["metadata"]["uid"] for p in await pods_of(w)}
+        await change(w, replicas=4)
+        await w.phase("payment", "Ready")
+        assert before < {p["metadata"]["uid"] for p in await pods_of(w)}
+
+
+async def test_when_all_is_done_nothing_is_written_any_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        wish = service(
+            config={"a": "1"},
+            lifecyclePolicy={"postRolloutHook": HOOK},
+            resources={"limits": {"cpu": "0.5", "memory": "128Mi"}},
+            env=[{"name": "A", "value": "b"}],
+            ports=[
+                {"name": "http", "port": 8080},
+                {"name": "grpc", "port": 90, "protocol": "grpc"},
+            ],
+        )
+        await w.client.create(MICRO_SERVICE, wish)
+        await w.phase("payment", "Ready")
+
+        async def versions() -> list[str]:
+            # A list stands for the store's newest revision: any write would show.
+            return [(await w.client.list(MICRO_SERVICE)).resource_version]
+
+        async def quiet() -> bool:
+            first = await versions()
+            await anyio.sleep(0.3)
+            return first == await versions()
+
+        await eventually(quiet)
+
+
 async def _three(w: World) -> bool:
     return len(await pods_of(w)) == 3

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import anyio
 
+from cloudwright._base import logs
 from cloudwright.client.client import Client
 from cloudwright.client.informer import Informer
-from cloudwright.model.objects import Object, uid_of
+from cloudwright.model.objects import Object, key_of, uid_of
 from cloudwright.model.resources import Resource
 
 Change = Callable[[Object | None, Object | None], None]
 """``(before, after)``; before is ``None`` for a new object, after for one that is gone."""
 
+_LOG = logs.get("operator")
 _OWNER = "owner"
 
 
@@ -63,13 +65,20 @@ class _Handler:
         self._change = change
 
     def on_add(self, obj: Object) -> None:
-        self._change(None, obj)
+        self._tell(None, obj)
 
     def on_update(self, old: Object, new: Object) -> None:
-        self._change(old, new)
+        self._tell(old, new)
 
     def on_delete(self, obj: Object) -> None:
-        self._change(obj, None)
+        self._tell(obj, None)
+
+    def _tell(self, old: Object | None, new: Object | None) -> None:
+        """An object that one listener cannot read must not cut off the others."""
+        try:
+            self._change(old, new)
+        except Exception:
+            _LOG.exception("a change of %s was not understood", key_of(new or old or {}))
 
 
 def _owners(obj: Object) -> list[str]:

@@ -91,7 +91,8 @@ class _World:
         self.wish = {f"old{i}": n for i, n in enumerate(old)}
         self.wish["new"] = 0
         self.pods = {name: [True] * n for name, n in self.wish.items()}
-        self.seen = {name: n for name, n in self.wish.items()}
+        self.seen = dict(self.wish)
+        self.counted = dict(self.wish)
 
     def sizes(self) -> tuple[Size, list[Size]]:
         all_sizes = [Size(name, n, min(n, self.seen[name]), name) for name, n in self.wish.items()]
@@ -99,7 +100,8 @@ class _World:
 
     def step(self) -> bool:
         new, old = self.sizes()
-        up = new_replicas(self.bounds, new.replicas, sum(self.wish.values()))
+        others = sum(max(size.replicas, self.counted[size.name]) for size in old)
+        up = new_replicas(self.bounds, new.replicas, others + new.replicas)
         if up != new.replicas:
             self.wish["new"] = up
             return True
@@ -115,6 +117,7 @@ class _World:
 
     def status_arrives(self) -> None:
         self.seen = {name: sum(pods) for name, pods in self.pods.items()}
+        self.counted = {name: len(pods) for name, pods in self.pods.items()}
 
     def available(self) -> int:
         return sum(sum(pods) for pods in self.pods.values())
@@ -147,6 +150,7 @@ def test_a_rolling_update_never_leaves_its_bounds(
             if pods:
                 pods[which % len(pods)] = True
         assert sum(world.wish.values()) <= bounds.ceiling
+        assert sum(map(len, world.pods.values())) <= bounds.ceiling
         assert world.available() >= bounds.floor
     for _ in range(100):
         world.step()

@@ -71,10 +71,12 @@ class GarbageCollector(Controller):
         for key in set(self.caches) - set(served):
             cache = self.caches.pop(key)
             self.manager.drop_cache(cache.resource)
-        for key, resource in served.items():
-            if key not in self.caches:
-                cache = self.caches[key] = self.manager.cache(resource)
-                cache.subscribe(_Changed(self, resource))
+        fresh = [(key, resource) for key, resource in served.items() if key not in self.caches]
+        for key, resource in fresh:
+            self.caches[key] = self.manager.cache(resource)
+        # Only now: what is told at once may look into any of them.
+        for key, resource in fresh:
+            self.caches[key].subscribe(_Changed(self, resource))
 
     def changed(self, resource: Resource, old: Object | None, new: Object | None) -> None:
         """Queue whoever may be concerned: the object, its dependents, its waiting owners."""
@@ -103,7 +105,7 @@ class GarbageCollector(Controller):
 
     def _locate(self, reference: Object, namespace: str) -> tuple[Resource, str] | None:
         resource = self.by_kind.get((str(reference.get("apiVersion")), str(reference.get("kind"))))
-        if resource is None:
+        if resource is None or (resource.group, resource.plural) not in self.caches:
             return None
         space = f"{namespace}/" if resource.namespaced and namespace else ""
         return resource, f"{space}{reference.get('name')}"

@@ -141,7 +141,9 @@ class _Step:
         current = replicas_of(self.new) if self.new else 0
         if (self.deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
             return self.bounds.replicas
-        return new_replicas(self.bounds, current, sum(replicas_of(rs) for rs in self._all()))
+        # Stricter than upstream: pods that an old ReplicaSet has yet to delete count as well.
+        old = sum(max(replicas_of(rs), status_count(rs, "replicas")) for rs in self.old)
+        return new_replicas(self.bounds, current, old + current)
 
     def _was_scaled(self) -> bool:
         for replica_set in self._all():
@@ -221,8 +223,10 @@ class _Step:
             current = annotated(self.deployment, self.new, revision)
             if current is not self.new:
                 self._replace(self.new, current)
-            self._record_revision(revision_of(self.new))
-            if condition(self.deployment, "Progressing") is None:
+            recorded = self._record_revision(revision_of(self.new))
+            # A roll-out to a known template has a deadline of its own (upstream keeps the
+            # last one's until something moves).
+            if not recorded or condition(self.deployment, "Progressing") is None:
                 message = f'Found new replica set "{name_of(self.new)}"'
                 self.condition = progress.progressing("True", progress.FOUND, message)
         elif create:
@@ -237,12 +241,14 @@ class _Step:
                 f"Scaled up replica set {name_of(created)} from 0 to {wished}",
             )
 
-    def _record_revision(self, revision: int) -> None:
+    def _record_revision(self, revision: int) -> bool:
+        """Note the revision on the Deployment; returns whether it stood there already."""
         if annotations_of(self.deployment).get(REVISION) == str(revision):
-            return
+            return True
         body: Object = {"metadata": {"annotations": {REVISION: str(revision)}}}
         where = namespace_of(self.deployment), name_of(self.deployment)
         self.draft.actions.append(Patch(DEPLOYMENT, *where, body))
+        return False
 
     def _forget_when_complete(self) -> None:
         status = progress.counted(self.deployment, self.new, self._all(), self.bounds)
@@ -278,7 +284,7 @@ class _Step:
         status = progress.counted(self.deployment, self.new, replica_sets, self.bounds)
         progress.set_available(status, self.bounds, self.now)
         if self.condition is not None:
-            fresh = self.condition["reason"] == progress.CREATED
+            fresh = self.condition["reason"] in (progress.CREATED, progress.FOUND)
             progress.set_condition(status, self.condition, self.now, refresh=fresh)
         if not self.deployment["spec"].get("paused"):
             deadline = progress.set_progress(self.deployment, status, self.new, self.now)

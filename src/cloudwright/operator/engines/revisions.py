@@ -32,6 +32,8 @@ DESIRED = "deployment.kubernetes.io/desired-replicas"
 MAXIMUM = "deployment.kubernetes.io/max-replicas"
 APPLIED = "cloudwright.dev/applied"
 """Digest of what a MicroService last wished for a child; meaningless on grandchildren."""
+APPLIED_TEMPLATE = "cloudwright.dev/applied-template"
+"""Digest of the pod template in it."""
 _NOT_INHERITED = {
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
@@ -39,6 +41,7 @@ _NOT_INHERITED = {
     DESIRED,
     MAXIMUM,
     APPLIED,
+    APPLIED_TEMPLATE,
 }
 _HISTORY_BYTES = 2000
 

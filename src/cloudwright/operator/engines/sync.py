@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloudwright.model.objects import Object, annotations_of, name_of, owned_by
 from cloudwright.model.resources import Resource
 from cloudwright.operator.engines.actions import Create, Update
-from cloudwright.operator.engines.revisions import APPLIED
+from cloudwright.operator.engines.revisions import APPLIED, APPLIED_TEMPLATE
 from cloudwright.operator.engines.templates import copy, digest, grants
 
 _CONTENT = ("spec", "data", "binaryData")
@@ -27,6 +27,8 @@ def stamped(wish: Object) -> Object:
     """The wish with a digest of itself as annotation, so that removed fields are noticed."""
     result = copy(wish)
     annotations = {**annotations_of(wish), APPLIED: digest(wish)}
+    if "template" in (wish.get("spec") or {}):
+        annotations[APPLIED_TEMPLATE] = digest(wish["spec"]["template"])
     result["metadata"]["annotations"] = annotations
     return result
 
@@ -67,8 +69,19 @@ def bring(
             changed[key] = copy({"x": wish[key]})["x"]
         elif key in changed:
             del changed[key]
+    if _same_template(wish, actual):
+        # Keeps what others put there, such as the time of `kubectl rollout restart`.
+        changed["spec"]["template"] = copy(actual["spec"]["template"])
     if wish["kind"] == "Service":
         for key in _SERVER_OWNED:
             if key in (actual.get("spec") or {}):
                 changed["spec"].setdefault(key, actual["spec"][key])
     return Update(resource, changed)
+
+
+def _same_template(wish: Object, actual: Object) -> bool:
+    """Whether a pod template needs no change, although something else does."""
+    asked = annotations_of(wish).get(APPLIED_TEMPLATE)
+    if asked is None or annotations_of(actual).get(APPLIED_TEMPLATE) != asked:
+        return False
+    return grants(actual["spec"].get("template"), wish["spec"]["template"])
