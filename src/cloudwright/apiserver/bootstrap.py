@@ -20,7 +20,7 @@ from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.client.transport import Request
 from cloudwright.model import resources
-from cloudwright.model.objects import key_of
+from cloudwright.model.objects import uid_of
 
 SYSTEM = User("system:apiserver", (ADMINISTRATORS,))
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cloudwright-system")
@@ -70,7 +70,7 @@ async def _load_addresses(core: ApiCore) -> None:
     for record in page.records:
         service = encoding.decode(record.value)
         address = (service.get("spec") or {}).get("clusterIP") or "None"
-        holder = key_of(service)
+        holder = uid_of(service)
         if address != "None" and core.addresses.problem(address, holder) is None:
             core.addresses.take(address, holder)
 

@@ -30,7 +30,7 @@ class ClusterIPs:
         return None
 
     def take(self, address: str, holder: str) -> None:
-        """``holder`` (a Service's key) has ``address`` from now on."""
+        """``holder`` (a Service's uid) has ``address`` from now on."""
         assert self.problem(address, holder) is None, "checked before"
         self._holders[address] = holder
 

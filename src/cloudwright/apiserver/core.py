@@ -33,7 +33,7 @@ from cloudwright.apiserver.verbs import list as listing
 from cloudwright.apiserver.verbs import watch as watching
 from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply, Request
-from cloudwright.model.objects import Object, finalizers_of, key_of
+from cloudwright.model.objects import Object, finalizers_of, uid_of
 
 _log = logs.get("apiserver")
 
@@ -166,7 +166,7 @@ class ApiCore:
             await definitions.clean_up(self, call.user, qualified(call.plural, call.group))
         elif call.group == "" and call.plural == "services":
             address = (obj.get("spec") or {}).get("clusterIP", "")
-            self.addresses.release(address, key_of(obj))
+            self.addresses.release(address, uid_of(obj))
 
     def _handler(self, call: Call) -> Handler:
         subresource = call.subresource

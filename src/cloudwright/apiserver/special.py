@@ -13,7 +13,7 @@ from cloudwright.apiserver import namespaces
 from cloudwright.apiserver.clusterips import ClusterIPs
 from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
-from cloudwright.model.objects import Object, key_of
+from cloudwright.model.objects import Object, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class ServiceWrite(Special):
 
     def __init__(self, addresses: ClusterIPs, new: Object, old: Object | None) -> None:
         self._addresses = addresses
-        self._holder = key_of(new)
+        self._holder = uid_of(new)
         self._errors: list[FieldError] = []
         self._taken: str | None = None
         self._released: str | None = None

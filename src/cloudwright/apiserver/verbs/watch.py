@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -68,12 +69,14 @@ async def _stream(
             after = await core.store.newest()
         source = core.store.watch(call.served.prefix(call.namespace), after=after)
         if options.initial:
-            async for chunk in _existing(core, call, chosen, after, render):
-                yield chunk
+            async with aclosing(_existing(core, call, chosen, after, render)) as existing:
+                async for chunk in existing:
+                    yield chunk
         if options.initial_end:
             yield watches.bookmark(call.served, after, initial_end=True)
-        async for chunk in _live(core, call, chosen, options, render, source, end):
-            yield chunk
+        async with aclosing(_live(core, call, chosen, options, render, source, end)) as live:
+            async for chunk in live:
+                yield chunk
     except StoreError as error:
         yield watches.line("ERROR", orjson.dumps(failure(from_store(error))))
     finally:
