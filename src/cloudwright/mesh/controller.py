@@ -113,7 +113,13 @@ class MeshControl:
         started = perf_counter()
         self._forget_excluded(pods)
         inputs = Inputs(
-            self.config.trust_domain, services, slices, pods, routes, self._publisher.excluded
+            self.config.trust_domain,
+            services,
+            slices,
+            pods,
+            routes,
+            self._publisher.excluded,
+            self._enrollment.owners,
         )
         built = build(inputs)
         if built.problems != self.problems:

@@ -40,6 +40,8 @@ class Enrollment:
         self._clock = clock
         self._binary = Path()
         self._mesh: Authority | None = None
+        self.owners: dict[str, str] = {}
+        """Uid of the enrolled pod at each address."""
 
     def open(self) -> None:
         """Load the mesh authority and check that proxies can get to their files. Blocks.
@@ -87,6 +89,8 @@ class Enrollment:
         """Keep the certificates of the proxies that an earlier run enrolled."""
         for proxy in await to_thread.run_sync(self._files.ids):
             known = await to_thread.run_sync(partial(self._files.bootstrap, proxy))
+            if known and known.get("ip"):
+                self.owners[str(known["ip"])] = proxy
             if known and known.get("identity"):
                 await self._rotator.ensure(self._identity(proxy, str(known["identity"])))
                 if known.get("https"):
@@ -139,6 +143,7 @@ class Enrollment:
             "access_log": "-",
         }
         path = await self._write(uid, content, [self._identity(uid, identity)])
+        self.owners[attachment.ip] = uid
         log = config.paths.pod_logs / f"{namespace}_{name}_{uid}" / "sidecar.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         return ProcessSpec(
@@ -204,6 +209,7 @@ class Enrollment:
 
     async def forget(self, proxy: str) -> None:
         """Remove a proxy's files; a missing one is fine."""
+        self.owners = {ip: owner for ip, owner in self.owners.items() if owner != proxy}
         await self._rotator.forget(proxy)
         await to_thread.run_sync(partial(self._files.remove, proxy))
 

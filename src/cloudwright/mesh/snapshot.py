@@ -36,7 +36,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a snapshot is built from. ``excluded`` addresses get no new requests."""
+    """What a snapshot is built from. ``excluded`` addresses get no new requests; ``owners`` has
+    the uid of the pod that really holds an address here, whatever the API still says of others
+    (after a reboot it is behind).
+    """
 
     trust_domain: str
     services: Sequence[Object] = ()
@@ -44,6 +47,7 @@ class Inputs:
     pods: Sequence[Object] = ()
     routes: Sequence[Object] = ()
     excluded: Collection[str] = frozenset()
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -181,7 +185,8 @@ def _endpoints(
                     problems.append(Problem(f"EndpointSlice {key_of(piece)}", why_not))
                 continue
             ip = str(pod.get("status", {}).get("podIP"))
-            if ip in inputs.excluded or not ports:
+            mine = inputs.owners.get(ip, uid_of(pod)) == uid_of(pod)
+            if ip in inputs.excluded or not mine or not ports:
                 continue
             account = pod.get("spec", {}).get("serviceAccountName") or "default"
             entry = found.setdefault(

@@ -270,6 +270,22 @@ async def test_a_drained_address_stays_out_until_it_belongs_to_another_pod(paths
     assert [e["pod"] for e in mesh.snapshot["services"][0]["endpoints"]] == ["default/other"]
 
 
+async def test_an_address_belongs_to_the_pod_that_was_enrolled_last(paths: Paths) -> None:
+    mesh = control(paths)
+    await mesh.start()
+    stale = pod("stale", "10.244.0.5")  # what the API says after a reboot
+    await mesh.enroll(pod("fresh", "10.244.0.5"), attachment("uid-fresh"))
+    await mesh.update(*world(stale))
+    assert mesh.snapshot["services"][0]["endpoints"] == []
+    again = control(paths)
+    await again.start()
+    await again.update(*world(stale))
+    assert again.snapshot["services"][0]["endpoints"] == []
+    await again.release("uid-fresh")
+    await again.update(*world(stale))
+    assert len(again.snapshot["services"][0]["endpoints"]) == 1
+
+
 async def test_probe_and_metrics_reach_the_sidecar(paths: Paths) -> None:
     mesh = control(paths)
     await mesh.start()
