@@ -21,7 +21,7 @@ from cloudwright.operator.controllers.replicaset import ReplicaSetController
 from cloudwright.operator.controllers.serviceaccount import ServiceAccountController
 from cloudwright.operator.manager import Controller, Manager
 from cloudwright.operator.ports import Hooks
-from cloudwright.operator.vitals import Vitals
+from cloudwright.operator.vitals import Vitals, shared
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -57,7 +57,8 @@ def build(
     unknown = set(controllers) - set(ALL)
     if unknown:
         raise ValueError(f"no such controller: {', '.join(sorted(unknown))}; there are {ALL}")
-    manager = Manager(client, clock=clock, config=config, vitals=Vitals(registry))
+    vitals = Vitals(registry) if registry is not None else shared()
+    manager = Manager(client, clock=clock, config=config, vitals=vitals)
     for name in ALL:
         if name in controllers:
             made = MicroServiceController(hooks) if name == "microservice" else _PLAIN[name]()
@@ -78,7 +79,10 @@ async def run(
     registry: CollectorRegistry | None = None,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run controllers until cancelled; reports started once their caches are full."""
+    """Run controllers until cancelled; reports started once their caches are full.
+
+    Metrics go to the process's registry unless another one is given.
+    """
     manager = build(
         client,
         hooks=hooks,

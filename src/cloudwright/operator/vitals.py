@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from functools import lru_cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 15)
 
@@ -37,3 +39,9 @@ class Vitals:
             ["controller", "verb", "kind"],
             registry=self.registry,
         )
+
+
+@lru_cache(maxsize=1)
+def shared() -> Vitals:
+    """The vitals in the process's own registry: they exist once, however often ``run`` starts."""
+    return Vitals(REGISTRY)

@@ -22,7 +22,7 @@ from cloudwright.model.resources import NODE, POD
 from cloudwright.scheduler.config import Config
 from cloudwright.scheduler.engine import Decision, decide
 from cloudwright.scheduler.state import NodeState, finished
-from cloudwright.scheduler.vitals import Vitals
+from cloudwright.scheduler.vitals import Vitals, shared
 
 _LOG = logs.get("scheduler")
 
@@ -276,6 +276,6 @@ async def run(
     vitals: Vitals | None = None,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Place pods until cancelled."""
-    scheduler = Scheduler(client, clock=clock, config=config, vitals=vitals)
+    """Place pods until cancelled; counts in the process's registry unless told another."""
+    scheduler = Scheduler(client, clock=clock, config=config, vitals=vitals or shared())
     await scheduler.run(task_status=task_status)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from functools import lru_cache
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 
 class Vitals:
@@ -21,3 +23,9 @@ class Vitals:
             "Pods that fit on no node at present.",
             registry=self.registry,
         )
+
+
+@lru_cache(maxsize=1)
+def shared() -> Vitals:
+    """The vitals in the process's own registry: they exist once, however often ``run`` starts."""
+    return Vitals(REGISTRY)

@@ -11,6 +11,7 @@ from cloudwright.operator.engines import microservice_children as children
 from cloudwright.operator.engines.actions import Update
 from cloudwright.operator.engines.causes import first_cause
 from cloudwright.operator.engines.microservice import decide
+from cloudwright.operator.engines.microservice_rollout import circle
 from cloudwright.operator.engines.microservice_world import FINALIZER, World
 from cloudwright.operator.engines.sync import Clash, bring, stamped
 from cloudwright.operator.problems import problems
@@ -131,6 +132,54 @@ def test_wrong_input_is_named_by_field_once_and_makes_nothing() -> None:
     assert [n.reason for n in decision.plan.notes] == ["Invalid"]
     again = {**bad, "status": decision.plan.status}
     assert decide(World(again, NOW, problems=texts)).plan.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"lifecyclePolicy": {"postRolloutHook": "scripts/x.sh"}}, "postRolloutHook: Invalid"),
+        ({"lifecyclePolicy": {"preStopHook": "ftp://x"}}, "preStopHook: Invalid"),
+        ({"dependencies": [{"name": "pay"}]}, "spec.dependencies[0].name: Invalid"),
+        ({"rollout": {"maxSurge": 0, "maxUnavailable": 0}}, "maxUnavailable: Invalid"),
+        (
+            {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 1}]},
+            "spec.ports[1].port: Duplicate",
+        ),
+        ({"replica": 3}, "spec.replica: Unknown"),
+    ],
+)
+def test_what_a_schema_cannot_say_is_checked_too(spec: dict[str, Any], path: str) -> None:
+    (text,) = problems(service(**spec))
+    assert path in text
+
+
+def test_a_good_spec_has_no_problems() -> None:
+    policy = {"preStopHook": "scripts/x.sh", "postRolloutHook": "webhook://sync/now"}
+    good = service(lifecyclePolicy=policy, dependencies=[{"name": "pay", "namespace": "other"}])
+    assert problems(good) == []
+
+
+def test_build_metadata_fits_into_tags_and_labels() -> None:
+    one = service()
+    one["spec"]["version"] = "1.2.0+build.7"
+    assert children.image_of(one) == "pay:1.2.0_build.7"
+    template = children.pod_template(one)
+    assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "1.2.0_build.7"
+
+
+def test_a_circle_of_dependencies_is_named() -> None:
+    needs = {"a": ["b", "d"], "b": ["c"], "c": ["a"], "d": []}
+    assert circle("a", needs) == ["a", "b", "c", "a"]
+    assert circle("d", needs) == []
+    waits = World(
+        service(dependencies=[{"name": "b"}]),
+        NOW,
+        dependencies={"default/b": None},
+        circle=["default/pay", "default/b", "default/pay"],
+    )
+    status = decide(waits).plan.status or {}
+    entry = find(status["conditions"], "DependenciesReady") or {}
+    assert "they wait for each other: default/pay → default/b → default/pay" in entry["message"]
 
 
 def test_a_child_of_somebody_else_is_a_clash() -> None:

@@ -11,6 +11,7 @@ from cloudwright.model.objects import Object, key_of, labels_of, name_of, namesp
 from cloudwright.model.resources import EVENT, MICRO_SERVICE, POD, REPLICA_SET
 from cloudwright.operator.engines import microservice as engine
 from cloudwright.operator.engines import microservice_hooks as hooks
+from cloudwright.operator.engines import microservice_rollout as rollout
 from cloudwright.operator.engines import pods as podstate
 from cloudwright.operator.engines.actions import Note
 from cloudwright.operator.engines.microservice_world import LABEL, HookCall, World
@@ -64,6 +65,7 @@ class MicroServiceController(Controller):
         children = {kind: obj for kind, cache in self.children.items() if (obj := cache.get(key))}
         deployment = children.get("Deployment")
         pods = [p for p in self.pods.all(namespace) if labels_of(p).get(LABEL) == name_of(service)]
+        needs = {key_of(o): _dependencies(o) for o in self.services.all("")}
         return World(
             service=service,
             now=self.now(),
@@ -72,6 +74,7 @@ class MicroServiceController(Controller):
             replica_sets=self.replica_sets.owned_by(deployment) if deployment else [],
             pods=pods,
             dependencies={k: self.services.get(k) for k in _dependencies(service)},
+            circle=rollout.circle(key, needs),
             events=await self._warnings(namespace, pods),
         )
 

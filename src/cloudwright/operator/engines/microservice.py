@@ -108,7 +108,7 @@ def _dependencies(ledger: Ledger, draft: Draft) -> list[str]:
         ledger.drop("DependenciesReady")
         return []
     if waiting:
-        message = f"waiting for {', '.join(waiting)}"
+        message = _waiting_message(ledger.world, waiting)
         if ledger.condition("DependenciesReady", False, "NotReady", message):
             draft.note("WaitingForDependencies", message[:1].upper() + message[1:])
     elif ledger.condition("DependenciesReady", True, "Ready", "every dependency is ready"):
@@ -117,10 +117,17 @@ def _dependencies(ledger: Ledger, draft: Draft) -> list[str]:
 
 
 def _wait(ledger: Ledger, draft: Draft, waiting: list[str]) -> Decision:
-    message = f"waiting for {', '.join(waiting)}"
+    message = _waiting_message(ledger.world, waiting)
     ledger.condition("Ready", False, "WaitingForDependencies", message)
     ledger.status["phase"] = "WaitingForDependencies"
     return Decision(draft.plan(ledger.status))
+
+
+def _waiting_message(world: World, waiting: list[str]) -> str:
+    text = f"waiting for {', '.join(waiting)}"
+    if world.circle:
+        text += f"; they wait for each other: {' → '.join(world.circle)}"
+    return text
 
 
 # -- children

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +29,15 @@ def image_of(service: Mapping[str, Any]) -> str:
     """The image: ``spec.image``, by default the name; a version is added when it has no tag."""
     image = str(service["spec"].get("image") or name_of(service))
     last = image.rsplit("/", 1)[-1]
-    return image if ":" in last or "@" in last else f"{image}:{service['spec']['version']}"
+    if ":" in last or "@" in last:
+        return image
+    # A tag may not hold the "+" of a semantic version's build metadata.
+    return f"{image}:{str(service['spec']['version']).replace('+', '_')}"
+
+
+def version_label(service: Mapping[str, Any]) -> str:
+    """The version as a label's value, which allows less than ``spec.version`` does."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", str(service["spec"]["version"]))[:63].strip("_.-")
 
 
 def ports_of(service: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -57,11 +66,10 @@ def labels(service: Object) -> dict[str, str]:
 
 
 def _metadata(service: Object) -> Object:
-    version = str(service["spec"]["version"])
     return {
         "name": name_of(service),
         "namespace": namespace_of(service),
-        "labels": {**labels(service), "app.kubernetes.io/version": version},
+        "labels": {**labels(service), "app.kubernetes.io/version": version_label(service)},
         "ownerReferences": [owner_reference(service)],
     }
 
@@ -79,7 +87,7 @@ def pod_template(service: Object) -> Object:
         annotations[EGRESS] = "true"
     template: Object = {
         "metadata": {
-            "labels": {**labels(service), "app.kubernetes.io/version": str(spec["version"])},
+            "labels": {**labels(service), "app.kubernetes.io/version": version_label(service)},
         },
         "spec": {"containers": [_container(service)]},
     }

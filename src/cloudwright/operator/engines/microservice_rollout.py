@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +49,21 @@ def waiting_for(world: World) -> list[str]:
             phase = (other.get("status") or {}).get("phase") or "Pending"
             result.append(f"{key} ({phase})")
     return result
+
+
+def circle(key: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The way from ``key`` over its dependencies back to itself; empty when there is none."""
+    ways = [[key]]
+    seen = set()
+    while ways:
+        way = ways.pop(0)
+        for other in needs.get(way[-1], ()):
+            if other == key:
+                return [*way, key]
+            if other not in seen:
+                seen.add(other)
+                ways.append([*way, other])
+    return []
 
 
 def starts(world: World) -> bool:

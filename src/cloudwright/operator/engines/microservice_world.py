@@ -39,6 +39,8 @@ class World:
     """Every pod with the label of this MicroService."""
     dependencies: Mapping[str, Object | None] = field(default_factory=dict)
     """By ``namespace/name``; ``None``: there is no such MicroService."""
+    circle: Sequence[str] = ()
+    """The way back to itself over dependencies, when they wait for each other."""
     events: Sequence[Object] = ()
     """Warnings about the pods."""
 
