@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright.model.objects import uid_of
 from cloudwright.model.resources import CONFIG_MAP, LEASE, NODE, POD
 from tests.unit.node.fakes import Program
-from tests.unit.node.world import container_status, eventually, is_ready, world
+from tests.unit.node.world import World, container_status, eventually, is_ready, world
 
 pytestmark = pytest.mark.anyio
 
@@ -281,18 +282,35 @@ async def test_unsupported_pods_fail_with_the_reason(tmp_path: Path) -> None:
 async def test_a_restarted_agent_takes_over_and_restarts_nothing(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         async with w.running():
-            await w.create()
+            await w.create(container={"readinessProbe": {"tcpSocket": {"port": 8080}}})
             await w.ready()
-        before = (await w.get())["status"]
+        before = await w.get()
+        w.mesh.asked.clear()
         async with w.running() as agent:
-            await w.ready()
             w.runtime.lose()
-            await anyio.wait_all_tasks_blocked()
-            after = (await w.get())["status"]
-            assert len(w.runtime.starts()) == 1
-            assert after["conditions"] == before["conditions"]
+
+            async def probed() -> bool:
+                return len(w.mesh.asked) > 0
+
+            await eventually(probed)
+            await w.config_map("marker", key="value")
             lines = await agent.usage()
             assert {line.container for line in lines} == {"app", "sidecar"}
+        assert len(w.runtime.starts()) == 1
+        assert await readiness_since(w, before) == set(), "no blip that endpoints would follow"
+
+
+async def readiness_since(w: World, known: dict[str, Any]) -> set[bool]:
+    """What every later revision of the pod said of its readiness, apart from ready."""
+    version = known["metadata"]["resourceVersion"]
+    said: set[bool] = set()
+    events = w.client.watch(POD, "default", resource_version=version, timeout_seconds=1)
+    async with aclosing(events) as stream:
+        with anyio.move_on_after(1.5):
+            async for event in stream:
+                if event.type != "BOOKMARK" and not is_ready(event.object):
+                    said.add(False)
+    return said
 
 
 async def test_what_belongs_to_no_pod_is_removed(tmp_path: Path) -> None:

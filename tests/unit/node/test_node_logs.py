@@ -125,5 +125,5 @@ async def test_a_container_that_did_not_start_has_no_logs_but_a_reason(tmp_path:
         await w.create(container={"image": "no:1"})
         await w.until(lambda p: "waiting" in container_status(p).get("state", {}))
         await w.until(lambda p: "Image" in container_status(p)["state"]["waiting"]["reason"])
-        with pytest.raises(CloudwrightError, match="is waiting to start: .*ImagePull"):
+        with pytest.raises(CloudwrightError, match=r"is waiting to start: .*ImagePull"):
             await anext(NodeStreams(agent).logs("default", "p"))
