@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -120,8 +121,10 @@ class HubWatch:
         if self._wake is not None:
             self._wake.set()
 
-    async def batch(self) -> list[Event]:
-        """The next events, in revision order; none when only the progress grew."""
+    async def batch(self, seconds: float | None = None) -> list[Event]:
+        """The next events, in revision order; none after ``seconds``, or when only the progress
+        grew.
+        """
         while True:
             if self._overrun:
                 raise SlowWatcherError("the watch did not keep up with the events; list again")
@@ -135,14 +138,27 @@ class HubWatch:
                 events = list(self._queue)
                 self._queue.clear()
             else:
-                self._wake = anyio.Event()
-                try:
-                    await self._wake.wait()
-                finally:
-                    self._wake = None
+                await self._wait(seconds)
+                if not self._queue and not self._overrun:
+                    return []
                 continue
             self._progress = events[-1].revision
             return events
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Until something is offered. A timer, not a cancel scope: a thousand watchers that wake
+        for one event must not build a thousand scopes.
+        """
+        self._wake = anyio.Event()
+        timer = None
+        if seconds is not None:
+            timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            self._wake = None
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """Stop receiving."""

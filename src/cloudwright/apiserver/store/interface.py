@@ -109,8 +109,10 @@ class Statistics:
 class Watch(Protocol):
     """Later writes under a prefix. Close it when done."""
 
-    async def batch(self) -> list[Event]:
-        """The next events, in revision order; waits for them. None when only the progress grew.
+    async def batch(self, seconds: float | None = None) -> list[Event]:
+        """The next events, in revision order; waits for them, at most so long.
+
+        None when the time is over, or when only the progress grew.
 
         Raises:
             CompactedError: the start revision is no longer kept.

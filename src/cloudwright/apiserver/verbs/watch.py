@@ -121,11 +121,8 @@ async def _live(
         if now >= next_bookmark:
             next_bookmark = now + every
             yield watches.bookmark(call.served, source.progress)
-        events = []
-        with anyio.move_on_after(min(end, next_bookmark) - now):
-            events = await source.batch()
         lines = []
-        for event in events:
+        for event in await source.batch(min(end, next_bookmark) - now):
             text = watches.shown(event, call.served, chosen, render)
             if text is not None:
                 lines.append(text)
