@@ -228,10 +228,11 @@ class NodeAgent:
         while True:
             try:
                 return await job()
-            except CloudwrightError as error:
+            except (CloudwrightError, OSError) as error:
                 failures += 1
                 self.node.vitals.errors.inc()
-                _log.warning("node %s: %s", self.node.config.node_name, describe(error))
+                text = describe(error) if isinstance(error, CloudwrightError) else str(error)
+                _log.warning("node %s: %s", self.node.config.node_name, text)
                 await anyio.sleep(retry_delay(self.node.settings.retry, failures))
 
     async def _heartbeat(self, node: Object) -> None:
@@ -260,12 +261,12 @@ class NodeAgent:
     async def _collect(self) -> None:
         """Remove what belongs to no pod of the API, until nothing is left over."""
 
+        def alive() -> set[str]:
+            return {uid_of(pod) for pod in self._pods.store} | set(self._workers)
+
         async def collect() -> None:
-            alive = {uid_of(pod) for pod in self._pods.store} | set(self._workers)
-            for uid in sorted(await orphans.find(self.node, alive)):
-                _log.info("removing what is left of pod %s", uid)
-                await orphans.remove(self.node, uid)
-            await orphans.remove_logs(self.node, alive)
+            for uid in await orphans.remove_dead(self.node, alive):
+                _log.info("removed what was left of pod %s", uid)
 
         await self._retried(collect)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cloudwright.node.worker import PodWorker
 
 _LAST_WORDS = 2048
+_BACK_OFFS = ("CrashLoopBackOff", "ImagePullBackOff")
 
 
 class Containers:
@@ -30,6 +31,7 @@ class Containers:
     def __init__(self, worker: PodWorker, background: Background) -> None:
         self._worker = worker
         self._background = background
+        self._told: set[tuple[str, int, str | None]] = set()
 
     async def start(self, action: engine.StartContainer) -> bool:
         """Create and start an attempt; a failure is remembered, told, and retried later."""
@@ -74,6 +76,21 @@ class Containers:
         worker.memory.change(name, failure=failed(old, reason, text, worker.node.now()))
         worker.node.vitals.errors.inc()
         await worker.node.warn(worker.pod, "Failed", f"Error: {reason}: {text}")
+
+    async def tell_back_off(self, status: dict[str, Any]) -> None:
+        """A ``BackOff`` event, once for each attempt that is waited out."""
+        worker = self._worker
+        pod = worker.pod["metadata"]["name"]
+        for entry in (*status.get("initContainerStatuses", ()), *status["containerStatuses"]):
+            waiting = entry["state"].get("waiting") or {}
+            key = (entry["name"], entry["restartCount"], waiting.get("reason"))
+            if waiting.get("reason") not in _BACK_OFFS or key in self._told:
+                continue
+            self._told.add(key)
+            text = f"Back-off restarting failed container {entry['name']} in pod {pod}"
+            if waiting["reason"] == "ImagePullBackOff":
+                text = f'Back-off waiting for image "{entry["image"]}"'
+            await worker.node.warn(worker.pod, "BackOff", text)
 
     async def stop(self, action: engine.StopContainer) -> bool:
         """Begin to stop: tell why, then run the preStop hook in the background."""

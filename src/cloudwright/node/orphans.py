@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from anyio import to_thread
@@ -13,8 +14,8 @@ from cloudwright.node.neighbours import Neighbours
 GATEWAY = "gateway"
 
 
-async def find(node: Neighbours, alive: set[str]) -> set[str]:
-    """Uids of pods of which something is left here, though they are not in ``alive``.
+async def find(node: Neighbours) -> set[str]:
+    """Uids of all pods of which something is on this machine, alive or not.
 
     Raises ``CloudwrightError`` when a neighbour does not answer.
     """
@@ -28,25 +29,28 @@ async def find(node: Neighbours, alive: set[str]) -> set[str]:
         if process.id.startswith(prefix)
     }
     paths = node.config.paths
-    uids |= await to_thread.run_sync(_directories, paths.pods)
-    uids |= await to_thread.run_sync(_directories, paths.proxies)
-    return {uid for uid in uids - alive if uid and uid != GATEWAY}
+    for root in (paths.pods, paths.proxies):
+        uids |= await to_thread.run_sync(_directories, root)
+    return {uid for uid in uids if uid and uid != GATEWAY}
 
 
-async def remove(node: Neighbours, uid: str) -> None:
-    """Remove everything of one. Raises ``CloudwrightError``; call again until it does not."""
-    await starting.tear_down(node, uid, None, keep_logs=False)
+async def remove_dead(node: Neighbours, alive: Callable[[], set[str]]) -> list[str]:
+    """Remove everything of pods that are not alive; returns their uids.
 
-
-async def remove_logs(node: Neighbours, alive: set[str]) -> None:
-    """Remove logs (``<namespace>_<pod>_<uid>``) of pods that are gone."""
-
-    def work() -> None:
-        for name in _directories(node.config.paths.pod_logs):
-            if name.rpartition("_")[2] not in alive:
-                starting.remove_directories([node.config.paths.pod_logs / name])
-
-    await to_thread.run_sync(work)
+    ``alive`` is asked after something was found and again before each removal, never before: a
+    pod that starts meanwhile must not be taken for a dead one. Raises ``CloudwrightError`` or
+    ``OSError``; call again until it does not.
+    """
+    removed = []
+    for uid in sorted(await find(node)):
+        if uid not in alive():
+            await starting.tear_down(node, uid, None, keep_logs=False)
+            removed.append(uid)
+    root = node.config.paths.pod_logs
+    for name in sorted(await to_thread.run_sync(_directories, root)):
+        if name.rpartition("_")[2] not in alive():
+            await to_thread.run_sync(starting.remove_directories, [root / name])
+    return removed
 
 
 def _directories(root: Path) -> set[str]:

@@ -202,6 +202,7 @@ class PodWorker:
         if await self.patch(body, subresource="status"):
             self._sent = status
             self._observe_start(view)
+            await self._containers.tell_back_off(status)
 
     def _observe_start(self, view: PodView) -> None:
         if self._was_ready or not phases.ready(view):

@@ -82,6 +82,8 @@ async def test_a_crashing_container_backs_off_and_keeps_its_last_state(tmp_path:
         done = await w.until(lambda p: container_status(p).get("restartCount") == 3)
         done = await w.ready()
         assert container_status(done)["lastState"]["terminated"]["exitCode"] == 7
+        text = "Back-off restarting failed container app in pod p"
+        assert text in await w.messages("BackOff")
 
 
 @pytest.mark.parametrize(
