@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use serde::Deserialize;
 
 use crate::failure::{Code, Context, Failure, Result};
@@ -94,6 +94,7 @@ impl Crun {
             )
             .current_dir("/")
             .process_group(0);
+        end_with_us(&mut command);
         let child = command
             .spawn()
             .context(|| format!("cannot run {}", self.program.display()))?;
@@ -116,6 +117,23 @@ impl Crun {
                 Err(Failure::new(Code::Timeout, message))
             }
         }
+    }
+}
+
+/// A call that outlived a killed supervisor could finish a container behind the back of the next one.
+#[allow(unsafe_code)]
+fn end_with_us(command: &mut Command) {
+    let parent = getpid();
+    // SAFETY: between fork and exec only plain system calls are made; nothing allocates or takes a lock.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            if getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(rustix::io::Errno::CHILD.into())
+            }
+        });
     }
 }
 

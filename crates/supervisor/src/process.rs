@@ -54,6 +54,11 @@ impl Process {
         self.life.borrow().pid
     }
 
+    /// The same program in the same place: worth more than a restart for a new log or variable.
+    fn serves(&self, spec: &ProcessStart) -> bool {
+        self.spec.argv == spec.argv && self.spec.netns == spec.netns
+    }
+
     /// Ended for good, or about to.
     fn is_over(&self) -> bool {
         *self.gone.borrow() || self.stop.borrow().is_some()
@@ -80,7 +85,7 @@ pub async fn start(supervisor: &Rc<Supervisor>, spec: ProcessStart) -> Result<Va
         let existing = supervisor.processes.borrow().get(&id).cloned();
         match existing {
             None => break,
-            Some(existing) if existing.spec == spec && !existing.is_over() => {
+            Some(existing) if existing.serves(&spec) && !existing.is_over() => {
                 return Ok(json!({"pid": existing.pid()}));
             }
             // While it ends, another request may have started one: look again.

@@ -79,8 +79,8 @@ pub struct ContainerCreate {
     pub log: Option<Target>,
 }
 
-/// Two equal ones are the same process; anything else replaces it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// The same `argv` and `netns` are the same process; anything else replaces it.
+#[derive(Clone, Debug, Deserialize)]
 pub struct ProcessStart {
     pub process: String,
     pub argv: Vec<String>,

@@ -25,17 +25,19 @@ async def ensure_supervisor(config: RuntimeConfig) -> dict[str, Any]:
         RuntimeFailedError: it does not start; the message says why.
     """
     client = SupervisorClient(config.socket)
-    try:
-        return await client.call("hello", timeout=5.0)
-    except SupervisorLostError:
-        await start_supervisor(config)
-    with anyio.fail_after(START_LIMIT):
+    with anyio.move_on_after(START_LIMIT):
         while True:
             try:
                 return await client.call("hello", timeout=5.0)
             except SupervisorLostError:
-                # Another one holds the lock and does not listen yet (it cleans up first).
-                await anyio.sleep(0.05)
+                # Another one may hold the lock and not listen yet, as it cleans up first, or not
+                # any more, as it was killed a moment ago: so ask and start by turns.
+                if not await start_supervisor(config):
+                    await anyio.sleep(0.05)
+    raise RuntimeFailedError(
+        f"no supervisor listened on {config.socket} within {START_LIMIT:g} s",
+        hint=f"its log is {config.log}",
+    )
 
 
 def command(config: RuntimeConfig) -> list[str]:
@@ -60,18 +62,17 @@ def command(config: RuntimeConfig) -> list[str]:
     ]
 
 
-async def start_supervisor(config: RuntimeConfig) -> None:
-    """Start it; returns when it listens (or another one runs already).
+async def start_supervisor(config: RuntimeConfig) -> bool:
+    """Start it; returns when it listens. False when another one runs already.
 
     Raises:
         RuntimeFailedError: it does not start; the message says why.
     """
     make_passage(config.run)  # the proxies pass through to their own directories
     config.log.parent.mkdir(parents=True, exist_ok=True)
-    with anyio.fail_after(START_LIMIT):
-        done = await anyio.run_process(command(config), check=False)
+    done = await anyio.run_process(command(config), check=False)
     if done.returncode in (0, ANOTHER_RUNS):
-        return
+        return done.returncode == 0
     text = done.stderr.decode(errors="replace").strip().removeprefix("error: ")
     message, _, rest = text.partition("\n")
     raise RuntimeFailedError(

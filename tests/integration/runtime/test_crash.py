@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 from dataclasses import replace
@@ -189,7 +190,6 @@ async def one_life(kit: Kit, name: str) -> None:
 
 async def test_native_processes_end_with_the_supervisors_earlier_life(kit: Kit) -> None:
     await kit.sandbox()
-    kit.root.chmod(0o711)
     spec = ProcessSpec("gateway", ("/bin/sleep", "1000"))
     await kit.engine.start_process(spec)
     (process,) = await kit.engine.processes()
@@ -214,3 +214,36 @@ async def test_sigterm_cleans_up_like_shutdown(kit: Kit) -> None:
     assert traces["cgroups"] == traces["processes"] == traces["crun"] == []
     assert not kit.config.socket.exists()
     assert container == "t-app-0"
+
+
+async def test_killed_at_any_moment_the_next_life_is_clean(kit: Kit) -> None:
+    """The supervisor dies while pods come and go; what the next one finds is nothing."""
+    moments = random.Random(7)
+    lives: list[int] = []
+
+    async def bustle(number: int) -> None:
+        while True:
+            pod = f"pod-{number}"
+            try:
+                await kit.run(f"c{number}", "serve", pod=pod)
+                await kit.engine.start_process(ProcessSpec(f"p{number}", ("/bin/sleep", "1000")))
+                await kit.engine.stop_process(f"p{number}", grace_seconds=0)
+                await kit.engine.remove_sandbox(pod)
+                lives.append(number)
+            except CloudwrightError:
+                await anyio.sleep(0)  # its sandbox went with a supervisor: begin again
+
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            group.start_soon(bustle, number)
+        for _ in range(8):
+            await anyio.sleep(moments.uniform(0.02, 0.3))
+            os.kill(await kit.supervisor_pid(), signal.SIGKILL)
+        await kit.until(lambda: len(lives) >= 3)  # it was no stand-still
+        os.kill(await kit.supervisor_pid(), signal.SIGKILL)
+        group.cancel_scope.cancel()
+    os.kill(await kit.supervisor_pid(), signal.SIGKILL)
+    assert await kit.engine.containers() == []
+    assert await kit.engine.processes() == []
+    traces = kit.traces()
+    assert traces["crun"] == traces["cgroups"] == traces["namespaces"] == []

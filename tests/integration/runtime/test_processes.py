@@ -75,8 +75,9 @@ async def test_the_same_again_is_left_alone_and_another_replaces_it(
     spec = sidecar(kit, program, "serve")
     await kit.engine.start_process(spec)
     first = (await status(kit)).pid
-    await kit.engine.start_process(spec)
-    assert (await status(kit)).pid == first
+    for again in (spec, replace(spec, env={"OTHER": "x"}, limits=Limits())):
+        await kit.engine.start_process(again)
+        assert (await status(kit)).pid == first
     await kit.engine.start_process(replace(spec, argv=(*spec.argv, "more")))
     second = await status(kit)
     assert second.pid != first
