@@ -176,6 +176,8 @@ def test_templates_are_compared_without_what_servers_add() -> None:
     one, other = template(), template()
     other["metadata"]["labels"]["pod-template-hash"] = "abc"
     other["metadata"]["creationTimestamp"] = None
+    other["spec"]["containers"][0]["resources"] = {}
+    other["spec"]["dnsPolicy"] = ""
     assert same_template(one, other)
     assert template_hash(one) == template_hash(other)
     assert template_hash(one) != template_hash(one, 1)

@@ -52,14 +52,26 @@ def without_hash(template: Mapping[str, Any]) -> Object:
     return result
 
 
+def significant(value: Any) -> Any:
+    """A JSON value without members that are empty: typed clients write ``resources: {}`` where
+    others write nothing, and mean the same.
+    """
+    if isinstance(value, Mapping):
+        kept = {key: significant(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in (None, "", {}, [])}
+    if isinstance(value, list | tuple):
+        return [significant(item) for item in value]
+    return value
+
+
 def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two templates make the same pods (upstream's ``EqualIgnoreHash``)."""
-    return without_hash(one) == without_hash(other)
+    return bool(significant(without_hash(one)) == significant(without_hash(other)))
 
 
 def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
     """The value of ``pod-template-hash``; ``collisions`` makes another one after a clash."""
-    return digest([without_hash(template), collisions])
+    return digest([significant(without_hash(template)), collisions])
 
 
 def grants(actual: Any, wish: Any) -> bool:
