@@ -242,6 +242,20 @@ async def test_drained_waits_for_live_proxies_and_not_for_dead_ones(paths: Paths
             await done.wait()
 
 
+async def test_a_proxy_that_dies_while_it_is_waited_for_holds_nobody_up(paths: Paths) -> None:
+    mesh = control(paths)
+    await mesh.start()
+    await mesh.update(*world(pod("p", "10.244.0.5")))
+    await mesh.enroll(pod("q", "10.244.0.6"), attachment("uid-q", "10.244.0.6"))
+    dying = FakeProxy(mesh.files.admin("uid-q"), paths.snapshot)
+    dying.frozen = True
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group, dying.running():
+            group.start_soon(lambda: mesh.drained("10.244.0.5", timeout=60))
+            while not dying.asked:
+                await anyio.sleep(0.01)
+
+
 async def test_drained_gives_up_at_its_timeout(paths: Paths) -> None:
     mesh = control(paths)
     await mesh.start()
