@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock, rfc3339_micro
-from cloudwright._base.errors import CloudwrightError
+from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright.client.client import Client
 from cloudwright.client.informer import Callbacks, Informer
 from cloudwright.client.recorder import Recorder
@@ -198,7 +198,8 @@ class NodeAgent:
                 self.node.vitals.errors.inc()
                 _log.exception("worker of pod %s failed", worker.label, exc_info=error)
                 await anyio.sleep(retry_delay(self.node.settings.retry, failures))
-                worker = PodWorker(self.node, worker.pod, Found())
+                found = (await self._retried(self._look_around)).get(worker.uid, Found())
+                worker = PodWorker(self.node, worker.pod, found)
                 worker.memory.gone = self._gone(worker)
                 self._workers[worker.uid] = worker
         self._workers.pop(worker.uid, None)
@@ -272,15 +273,23 @@ class NodeAgent:
 
     async def _runtime_events(self) -> None:
         """Pass ends of containers and sidecars on; after ``lost`` everybody looks."""
-        async for event in self.node.runtime.events():
-            if event.kind == "container.exit":
-                self._ended(event.id)
-            elif event.kind == "process.exit":
-                for uid, worker in self._workers.items():
-                    if event.id == sidecar_id(uid):
-                        worker.sidecar_ended()
-            else:
-                await self._retried(self._look_again)
+
+        async def follow() -> None:
+            async for event in self.node.runtime.events():
+                if event.kind == "container.exit":
+                    self._ended(event.id)
+                elif event.kind == "process.exit":
+                    for uid, worker in self._workers.items():
+                        if event.id == sidecar_id(uid):
+                            worker.sidecar_ended()
+                else:
+                    await self._look_again()
+            # What ended between two streams of events was told to nobody.
+            await self._look_again()
+            raise UnreachableError("the runtime's events have ended")
+
+        while True:
+            await self._retried(follow)
 
     def _ended(self, container: str) -> None:
         for event in self._ends.pop(container, ()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from cloudwright.model.objects import Object
 from cloudwright.node.observe import Facts, Failure
@@ -29,6 +30,7 @@ class Memory:
     volumes_failure: Failure | None = None
     sidecar_since: datetime | None = None
     sidecar_ready: bool = False
+    sidecar_log: Path | None = None
     drained: bool = False
     draining: bool = False
     torn_down: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from cloudwright._base.errors import CloudwrightError
+from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright.model.sandbox import ExecRequest
 from cloudwright.model.streams import ExecSession
 from cloudwright.node import probes
@@ -75,7 +75,12 @@ async def _once(
     node: Neighbours, uid: str, container_id: str, state: ProbeState, listener: Listener
 ) -> ProbeState:
     await anyio.sleep(max(state.next_at - node.clock.monotonic(), 0.0))
-    ok, message = await ask(node, uid, container_id, state.spec)
+    try:
+        ok, message = await ask(node, uid, container_id, state.spec)
+    except UnreachableError:
+        # Not the application's fault: it says nothing of it, least of all that it must restart.
+        # The pod is unready anyway while its sidecar is away.
+        return replace(state, next_at=node.clock.monotonic() + min(state.spec.period, 1.0))
     outcome = probes.observe(state, ok, message, node.clock.monotonic())
     if outcome.warning is not None:
         await listener.warning(outcome.warning)
@@ -85,13 +90,19 @@ async def _once(
 
 
 async def ask(node: Neighbours, uid: str, container_id: str, spec: ProbeSpec) -> tuple[bool, str]:
-    """Ask once: ``(ok, why not)``."""
+    """Ask once: ``(ok, why not)``.
+
+    Raises:
+        UnreachableError: the sidecar or the supervisor, which should ask, does not answer.
+    """
     try:
         if "exec" in spec.handler:
             argv = tuple(str(word) for word in spec.handler["exec"].get("command") or [])
             code, output = await execute(node, container_id, argv, spec.timeout)
             return code == 0, output.strip() or f"command exited with code {code}"
         answer = await node.mesh.probe(uid, probes.mesh_request(spec))
+    except UnreachableError:
+        raise
     except TimeoutError:
         return False, f"command timed out after {spec.timeout:g}s"
     except CloudwrightError as error:

@@ -25,20 +25,22 @@ EGRESS = "cloudwright.dev/egress"
 ETC_FILES = ("resolv.conf", "hosts", "hostname")
 
 
-async def sandbox(node: Neighbours, pod: Object) -> Attachment:
-    """Network, sandbox, identity, sidecar process. Raises ``CloudwrightError``."""
+async def sandbox(node: Neighbours, pod: Object) -> tuple[Attachment, Path]:
+    """Network, sandbox, identity, sidecar process; returns also the sidecar's log.
+
+    Raises ``CloudwrightError`` or ``OSError``; call again until it does not.
+    """
     uid = uid_of(pod)
     egress = annotations_of(pod).get(EGRESS) == "true"
     place = await node.network.attach(uid, namespace_of(pod), name_of(pod), egress=egress)
     await node.runtime.ensure_sandbox(SandboxSpec(uid, etcfiles.hostname(pod), place.netns))
     process = await node.mesh.enroll(pod, place)
-    if process.log is None:
-        process = replace(process, log=_log(node, log_file(node.config.paths, pod, SIDECAR, 0)))
-    if process.log is not None:
-        await to_thread.run_sync(_make_parents, Path(process.log.path))
+    target = process.log or _log(node, log_file(node.config.paths, pod, SIDECAR, 0))
+    process = replace(process, log=target)
+    await to_thread.run_sync(_make_parents, Path(target.path))
     await node.runtime.start_process(process)
     await to_thread.run_sync(_write_etc, node, pod, place.ip)
-    return place
+    return place, Path(target.path)
 
 
 async def write_volumes(node: Neighbours, pod: Object) -> str:

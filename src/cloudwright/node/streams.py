@@ -66,7 +66,7 @@ class NodeStreams:
         paths = self._agent.node.config.paths
         ended = anyio.Event()
         if container == SIDECAR:
-            path = log_file(paths, worker.pod, SIDECAR, 0)
+            path = worker.memory.sidecar_log or log_file(paths, worker.pod, SIDECAR, 0)
             self._agent.when_ended(sidecar_id(worker.uid), ended)
         else:
             view = await worker.view()

@@ -264,13 +264,13 @@ class PodWorker:
     async def _prepare_sandbox(self) -> bool:
         memory = self.memory
         try:
-            place = await starting.sandbox(self.node, self.pod)
+            place, log = await starting.sandbox(self.node, self.pod)
         except (CloudwrightError, OSError) as error:
             reason = "FailedCreatePodSandBox"
             memory.sandbox_failure = await self._failure(memory.sandbox_failure, reason, error)
             return True
         memory.ip, memory.sandbox, memory.prepared = place.ip, True, True
-        memory.sandbox_failure = None
+        memory.sandbox_failure, memory.sidecar_log = None, log
         memory.sidecar_since = self.node.now()
         self._background.watch_sidecar()
         return True

@@ -218,10 +218,17 @@ class FakeRuntime:
                 async for event in receive:
                     yield event
         finally:
-            self._listeners.remove(send)
+            if send in self._listeners:
+                self._listeners.remove(send)
 
     def lose(self) -> None:
         self._emit("lost", "")
+
+    def break_off(self) -> None:
+        """The stream of events ends, as when the supervisor is away for a moment."""
+        for listener in list(self._listeners):
+            listener.close()
+        self._listeners.clear()
 
     def running(self) -> list[str]:
         return [c.id for c in self._containers.values() if c.state is ContainerState.RUNNING]
@@ -289,6 +296,8 @@ class FakeMesh:
         self.enrolled: set[str] = set()
         self.answers: dict[int, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
+        self.refused = 0
+        """Probes of the application that met no sidecar."""
         self.drained_ips: list[str] = []
         self.drain_gate: anyio.Event | None = None
         self.step: Step = no_step
@@ -314,6 +323,7 @@ class FakeMesh:
     async def probe(self, pod_uid: str, request: dict[str, Any]) -> dict[str, Any]:
         await anyio.lowlevel.checkpoint()
         if pod_uid not in self.enrolled or not self.runtime.process_runs(f"sidecar-{pod_uid}"):
+            self.refused += request["port"] != 15006
             raise UnreachableError("the sidecar does not answer")
         if request["port"] != 15006:
             self.asked.append(request)

@@ -182,6 +182,22 @@ async def test_a_dead_sidecar_makes_the_pod_unready(tmp_path: Path) -> None:
         assert len(w.runtime.starts()) == 1
 
 
+async def test_a_dead_sidecar_does_not_restart_the_application(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.running():
+        probe = {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 1}
+        uid = uid_of(await w.create(container={"livenessProbe": probe}))
+        await w.ready()
+        w.runtime.crash_process(f"sidecar-{uid}")
+
+        async def asked_in_vain() -> bool:
+            return w.mesh.refused >= 2
+
+        await eventually(asked_in_vain)
+        w.runtime.revive_process(f"sidecar-{uid}")
+        await w.ready()
+        assert len(w.runtime.starts()) == 1
+
+
 async def test_hooks_run_before_sigterm(tmp_path: Path) -> None:
     async with world(tmp_path) as w, w.running():
         hook = {"preStop": {"exec": {"command": ["scripts/pre-stop.sh"]}}}
@@ -329,3 +345,37 @@ async def test_what_belongs_to_no_pod_is_removed(tmp_path: Path) -> None:
                 return w.leaks() == []
 
             await eventually(clean)
+
+
+async def test_a_bug_in_one_pod_reaches_no_other_and_is_survived(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.running():
+        await w.create("good")
+        await w.ready("good")
+        before = await w.get("good")
+        bugs = [ZeroDivisionError("a bug"), ZeroDivisionError("again")]
+
+        def step(verb: str) -> None:
+            if verb in ("create_container", "signal_container") and bugs:
+                raise bugs.pop()
+
+        w.runtime.step = step
+        await w.create("bad")
+        await w.ready("bad")
+        assert bugs == []
+        bugs.append(ZeroDivisionError("at its end, too"))
+        await w.delete("bad")
+        await w.gone("bad")
+        assert bugs == []
+        assert (await w.get("good"))["status"] == before["status"]
+        assert len(w.runtime.starts()) == 2
+
+
+async def test_events_of_the_runtime_may_break_off(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.running():
+        await w.create()
+        await w.ready()
+        container = w.runtime.running()[0]
+        w.runtime.break_off()
+        w.runtime.end(container, 1)
+        await w.until(lambda p: container_status(p).get("restartCount") == 1)
+        await w.ready()

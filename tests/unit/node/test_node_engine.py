@@ -185,7 +185,7 @@ KINDS = ["exit", "exit", "pass", "pass", "crash", "condemn", "fail", "delete"]
 EVENTS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 400)), max_size=40)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(EVENTS, st.sampled_from(["Always", "OnFailure", "Never"]), st.integers(0, 2))
 def test_random_histories_keep_the_rules_and_deletion_converges(
     events: list[tuple[str, int]], policy: str, init: int

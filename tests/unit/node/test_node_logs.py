@@ -92,6 +92,9 @@ async def test_streams_of_a_pod(tmp_path: Path) -> None:
 
         assert await read() == "second\n"
         assert await read(previous=True) == "first\n"
+        sidecar = w.paths.pod_logs / f"default_p_{uid}" / "sidecar" / "0.log"
+        sidecar.write_text(line(1, "proxied"))
+        assert await read(container="sidecar") == "proxied\n"
         session = await streams.exec(
             "default", "p", container=None, argv=("echo", "hi"), tty=False, stdin=False
         )

@@ -63,7 +63,7 @@ async def settle(w: World, want: bool) -> None:
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(up=st.lists(st.integers(1, 22), max_size=3), down=st.lists(st.integers(1, 16), max_size=3))
 async def test_killed_at_any_step_it_converges_and_leaks_nothing(
