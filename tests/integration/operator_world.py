@@ -19,6 +19,7 @@ from cloudwright.apiserver.local import LocalTransport
 from cloudwright.apiserver.store.sqlite import open_store
 from cloudwright.client.client import Client
 from cloudwright.client.informer import Callbacks, Informer
+from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import Object, annotations_of, deleting, key_of, name_of
 from cloudwright.model.resources import CONFIG_MAP, MICRO_SERVICE, NODE, POD, Resource
 from cloudwright.operator.config import Config
@@ -60,6 +61,7 @@ class Node:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.recorder = Recorder(client, "kubelet")
         self.pods = Informer(client, POD)
         self.maps = Informer(client, CONFIG_MAP)
         self.apply_config = True
@@ -119,6 +121,9 @@ class Node:
         if not (pod.get("status") or {}).get("podIP"):
             self.started.append(name)
             await self.client.update_status(POD, {**pod, "status": self._status(pod)})
+            if "bad" in pod["spec"]["containers"][0]["image"]:
+                text = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+                await self.recorder.warning(pod, "Unhealthy", text)
         elif self.apply_config:
             await self._project(pod)
 

@@ -152,6 +152,10 @@ async def test_without_automatic_rollback_it_fails_and_the_old_version_serves(
         await change(w, version="1.13.0", image="payment:bad")
         failed = await w.phase("payment", "Failed")
         assert condition(failed, "RolloutFailed")["reason"] == "ProgressDeadlineExceeded"
+        assert (
+            "readiness probe failed: HTTP probe failed with statuscode: 503"
+            in (failed["status"]["message"])
+        )
         assert condition(failed, "Available")["status"] == "True"
         assert failed["status"]["version"] == "1.12.0"
         await change(w, version="1.12.0", image=None)

@@ -90,6 +90,12 @@ def test_a_roll_out_without_progress_times_out_after_its_deadline() -> None:
     assert progress(step)["reason"] == "ProgressDeadlineExceeded"
     assert step.actions == ()
     assert step.requeue_after is None
+    # Time that the controllers slept through is not the new version's fault.
+    late = NOW + timedelta(hours=1)
+    step = plan(later, [old, new], [], late, awake=late - timedelta(seconds=10))
+    assert progress(step)["status"] == "True"
+    assert step.requeue_after is not None
+    assert 49 < step.requeue_after < 52
 
 
 def test_a_deadline_starts_anew_with_each_roll_out_also_to_a_known_template() -> None:

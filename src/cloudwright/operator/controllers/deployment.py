@@ -17,6 +17,7 @@ class DeploymentController(Controller):
 
     def setup(self) -> None:
         """Deployments, their ReplicaSets, and the pods of those (Recreate waits for their end)."""
+        self.awake = self.now()
         self.deployments = self.watch(DEPLOYMENT)
         self.replica_sets = self.watch(REPLICA_SET, self._of_replica_set)
         self.pods = self.watch(POD, self._of_pod)
@@ -49,7 +50,7 @@ class DeploymentController(Controller):
         for stranger in claim.release:
             await self.api.update(REPLICA_SET, ownership.released(deployment, stranger))
         pods = [pod for rs in mine for pod in self.pods.owned_by(rs)]
-        plan = engine.plan(deployment, mine, pods, self.now())
+        plan = engine.plan(deployment, mine, pods, self.now(), self.awake)
         # The revision is recorded after the status: a crash in between repeats both.
         late = [action for action in plan.actions if isinstance(action, Patch)]
         for action in plan.actions:

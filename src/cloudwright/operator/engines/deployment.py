@@ -45,18 +45,30 @@ def bounds_of(deployment: Mapping[str, Any]) -> Fence:
 
 
 def plan(
-    deployment: Object, replica_sets: Sequence[Object], pods: Sequence[Object], now: datetime
+    deployment: Object,
+    replica_sets: Sequence[Object],
+    pods: Sequence[Object],
+    now: datetime,
+    awake: datetime | None = None,
 ) -> Plan:
-    """The next step. ``replica_sets`` and ``pods`` are those that the Deployment owns."""
-    return _Step(deployment, list(replica_sets), list(pods), now).run()
+    """The next step. ``replica_sets`` and ``pods`` are those that the Deployment owns; ``awake`` is
+    since when somebody has been working on it (see ``deployment_status.timed_out``).
+    """
+    return _Step(deployment, list(replica_sets), list(pods), now, awake).run()
 
 
 class _Step:
     """One step being worked out; its fields are the state that the parts of the step share."""
 
     def __init__(
-        self, deployment: Object, replica_sets: list[Object], pods: list[Object], now: datetime
+        self,
+        deployment: Object,
+        replica_sets: list[Object],
+        pods: list[Object],
+        now: datetime,
+        awake: datetime | None,
     ) -> None:
+        self.awake = awake
         self.deployment = deployment
         self.now = now
         self.pods = pods
@@ -287,7 +299,9 @@ class _Step:
             fresh = self.condition["reason"] in (progress.CREATED, progress.FOUND)
             progress.set_condition(status, self.condition, self.now, refresh=fresh)
         if not self.deployment["spec"].get("paused"):
-            deadline = progress.set_progress(self.deployment, status, self.new, self.now)
+            deadline = progress.set_progress(
+                self.deployment, status, self.new, self.now, self.awake
+            )
             if deadline is not None:
                 self.draft.again(deadline)
         progress.set_replica_failure(status, replica_sets, self.now)

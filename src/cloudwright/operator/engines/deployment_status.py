@@ -120,21 +120,37 @@ def _advanced(old: Object, new: Object) -> bool:
     )
 
 
-def timed_out(deployment: Object, status: Object, now: datetime) -> bool:
-    """Whether nothing moved for ``progressDeadlineSeconds``."""
+def timed_out(
+    deployment: Object, status: Object, now: datetime, awake: datetime | None = None
+) -> bool:
+    """Whether nothing moved for ``progressDeadlineSeconds``.
+
+    Time before ``awake`` does not count: nobody was there to move anything (upstream counts it).
+    """
     seconds = deadline_of(deployment)
     entry = condition({"status": status}, "Progressing")
     if seconds is None or entry is None or entry.get("reason") == COMPLETE:
         return False
     if entry.get("reason") == TIMED_OUT:
         return True
+    strikes = _strikes(entry, seconds, awake)
+    return strikes is not None and strikes <= now
+
+
+def _strikes(entry: Object, seconds: int, awake: datetime | None) -> datetime | None:
+    """When the deadline is over."""
     if not entry.get("lastUpdateTime"):
-        return False
-    return parse_rfc3339(str(entry["lastUpdateTime"])) + timedelta(seconds=seconds) <= now
+        return None
+    moved = parse_rfc3339(str(entry["lastUpdateTime"]))
+    return (max(moved, awake) if awake else moved) + timedelta(seconds=seconds)
 
 
 def set_progress(
-    deployment: Object, status: Object, new: Object | None, now: datetime
+    deployment: Object,
+    status: Object,
+    new: Object | None,
+    now: datetime,
+    awake: datetime | None = None,
 ) -> float | None:
     """The Progressing condition; returns seconds until the deadline may strike, if it may."""
     seconds = deadline_of(deployment)
@@ -155,19 +171,22 @@ def set_progress(
         elif _advanced(deployment.get("status") or {}, status):
             wanted = progressing("True", UPDATED, f"{subject} is progressing.")
             set_condition(status, wanted, now, refresh=True)
-        elif timed_out(deployment, status, now):
+        elif timed_out(deployment, status, now, awake):
             wanted = progressing("False", TIMED_OUT, f"{subject} has timed out progressing.")
             set_condition(status, wanted, now)
-    return _deadline_in(deployment, status, seconds, now)
+    return _deadline_in(deployment, status, now, awake)
 
 
-def _deadline_in(deployment: Object, status: Object, seconds: int, now: datetime) -> float | None:
+def _deadline_in(
+    deployment: Object, status: Object, now: datetime, awake: datetime | None
+) -> float | None:
+    seconds = deadline_of(deployment)
     entry = condition({"status": status}, "Progressing")
-    if entry is None or entry.get("reason") in (TIMED_OUT, COMPLETE, PAUSED):
+    if seconds is None or entry is None or entry.get("reason") in (TIMED_OUT, COMPLETE, PAUSED):
         return None
-    if is_complete(deployment, status) or not entry.get("lastUpdateTime"):
+    strikes = _strikes(entry, seconds, awake)
+    if is_complete(deployment, status) or strikes is None:
         return None
-    strikes = parse_rfc3339(str(entry["lastUpdateTime"])) + timedelta(seconds=seconds)
     return max((strikes - now).total_seconds(), 0.0) + 0.05
 
 

@@ -7,6 +7,7 @@ between the two repeats the action and never the decision.
 
 from __future__ import annotations
 
+from cloudwright.model.conditions import find
 from cloudwright.model.objects import (
     Object,
     controller_of,
@@ -82,7 +83,9 @@ def decide(world: World) -> Decision:
     call = None
     if not rollout.settled(world, wish):
         _report_progress(ledger)
-    elif not draft.actions:
+    elif draft.actions:
+        _report_sync(ledger)
+    else:
         call = _after(ledger, draft)
     return Decision(draft.plan(ledger.status), call)
 
@@ -254,6 +257,14 @@ def _report_progress(ledger: Ledger) -> None:
             message = f"version {version_of(world.service)}: {counts}{tail}"
             ledger.condition("Ready", False, "Progressing", message)
             ledger.status["phase"] = "Progressing" if deployment else "Pending"
+
+
+def _report_sync(ledger: Ledger) -> None:
+    """The pods are as wished, another child is being changed: what was ready stays so."""
+    ready = find(ledger.status.get("conditions"), "Ready") or {}
+    if ready.get("status") != "True" and ledger.status.get("phase") != "RolledBack":
+        ledger.condition("Ready", False, "Progressing", "bringing its children up to date")
+        ledger.status["phase"] = "Progressing"
 
 
 def _available(deployment: Object) -> bool:

@@ -92,6 +92,8 @@ class Ledger:
 
     def condition(self, kind: str, truth: bool | None, reason: str, message: str = "") -> bool:
         """Set a condition (``None``: Unknown); returns whether status or reason changed."""
+        if kind == "Ready":
+            self.status["message"] = message
         old = conditions.find(self.status.get("conditions"), kind) or {}
         value: conditions.Status = "Unknown" if truth is None else "True" if truth else "False"
         self.status["conditions"] = conditions.set_condition(
