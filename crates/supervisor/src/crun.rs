@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::thread::disable_transparent_huge_pages;
 use serde::Deserialize;
 
 use crate::failure::{Code, Context, Failure, Result};
@@ -127,6 +128,7 @@ fn end_with_us(command: &mut Command) {
     // SAFETY: between fork and exec only plain system calls are made; nothing allocates or takes a lock.
     unsafe {
         command.pre_exec(move || {
+            disable_transparent_huge_pages(false)?; // our own setting, not the containers'
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() == Some(parent) {
                 Ok(())

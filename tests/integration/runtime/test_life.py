@@ -137,6 +137,7 @@ async def test_who_the_process_is_and_what_it_may(kit: Kit) -> None:
         assert int(status[kind], 16) == 0, kind
     assert status["NoNewPrivs"] == "1"
     assert status["Seccomp"] == "2"
+    assert status["THP_enabled"] == "1"
     assert status["NSpid"].split() == ["1"] or status["Pid"] == "1"
 
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use rustix::process::{Gid, Uid, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, LinkNameSpaceType, clear_ambient_capability_set,
-    move_into_link_name_space, remove_capability_from_bounding_set, set_capabilities,
-    set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
+    disable_transparent_huge_pages, move_into_link_name_space, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
 };
 
 use super::Process;
@@ -91,6 +91,7 @@ fn become_unprivileged(command: &mut Command, preparation: Preparation) {
 impl Preparation {
     fn apply(&self) -> io::Result<()> {
         setsid()?;
+        disable_transparent_huge_pages(false)?; // our own setting, not theirs
         for entry in &self.cgroups {
             rustix::io::write(entry, b"0")?;
         }
