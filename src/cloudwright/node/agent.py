@@ -300,13 +300,15 @@ class NodeAgent:
                 worker.poke()
 
     async def _look_again(self) -> None:
+        """Events of the runtime were missed: find out what ended and whose sandbox is gone."""
         statuses = await self.node.runtime.containers()
         running = {s.id for s in statuses if s.state is not ContainerState.EXITED}
         for container in [c for c in self._ends if c not in running]:
-            self._ended(container)
-        for worker in self._workers.values():
-            worker.sidecar_ended()
-            worker.poke()
+            if parse_container_id(container) is not None:
+                self._ended(container)
+        found = await self._look_around()
+        for uid, worker in self._workers.items():
+            worker.runtime_looked_over(found.get(uid, Found()))
 
 
 def _uses(pod: Object, kind: str, name: str) -> bool:

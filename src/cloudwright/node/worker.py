@@ -86,6 +86,17 @@ class PodWorker:
         """The supervisor reports the end of the sidecar (and will restart it)."""
         self._background.sidecar_ended()
 
+    def runtime_looked_over(self, found: Found) -> None:
+        """Events of the runtime were missed; ``found`` is what there is of the pod now.
+
+        A supervisor that was killed takes sandboxes and sidecars with it: they are made again.
+        """
+        memory = self.memory
+        if memory.prepared and not (found.sandbox and found.sidecar):
+            memory.prepared, memory.sandbox, memory.sidecar_ready = False, found.sandbox, False
+        self._background.sidecar_ended()
+        self.poke()
+
     def image_waited_for(self, reference: str) -> bool:
         """Whether a container waits for that image."""
         images = {c["name"]: c.get("image") for c in self._specs()}

@@ -224,6 +224,13 @@ class FakeRuntime:
     def lose(self) -> None:
         self._emit("lost", "")
 
+    def perish(self) -> None:
+        """The supervisor is killed, and everything it held with it."""
+        self._sandboxes.clear()
+        self._containers.clear()
+        self._processes.clear()
+        self.lose()
+
     def break_off(self) -> None:
         """The stream of events ends, as when the supervisor is away for a moment."""
         for listener in list(self._listeners):

@@ -379,3 +379,17 @@ async def test_events_of_the_runtime_may_break_off(tmp_path: Path) -> None:
         w.runtime.end(container, 1)
         await w.until(lambda p: container_status(p).get("restartCount") == 1)
         await w.ready()
+
+
+async def test_a_killed_supervisor_costs_one_restart(tmp_path: Path) -> None:
+    async with world(tmp_path) as w, w.running():
+        await w.create()
+        await w.ready()
+        w.runtime.perish()
+        await w.until(lambda p: container_status(p).get("restartCount") == 1)
+        done = await w.ready()
+        last = container_status(done)["lastState"]["terminated"]
+        assert last["reason"] == "ContainerStatusUnknown"
+        await w.delete()
+        await w.gone()
+        assert w.leaks() == []
