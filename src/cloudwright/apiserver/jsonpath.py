@@ -14,7 +14,7 @@ Step = Callable[[Iterable[Any]], list[Any]]
 
 _TOKEN = re.compile(
     r"""\.\.                                        # recursive descent: refused
-      | \.(?P<name>(?:[A-Za-z_$*][\w$-]*|\\.)+)     # .field, with \\. for a dot in it
+      | \.(?P<name>(?:[A-Za-z_$*/][\w$/-]*|\\.)+)     # .field, with \\. for a dot in it
       | \[\s*(?P<index>-?\d+)\s*\]                  # [0]
       | \[\s*(?P<all>\*)\s*\]                       # [*]
       | \[\s*(?P<quote>['"])(?P<quoted>.*?)(?P=quote)\s*\]      # ['field']

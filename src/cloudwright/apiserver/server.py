@@ -32,7 +32,11 @@ from cloudwright.client.transport import Reply, Request
 from cloudwright.model.streams import PodStreams
 
 _log = logs.get("apiserver")
-_SECURITY = {"cache-control": "no-cache, private", "x-content-type-options": "nosniff"}
+_SECURITY = {
+    "cache-control": "no-cache, private",
+    "x-content-type-options": "nosniff",
+    "server": "cloudwright",
+}
 _BODY_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 
 
