@@ -89,14 +89,14 @@ class BridgeNetwork:
         if self._store_ is not None:
             raise CloudwrightError("the pod network was started twice")
         store = LeaseStore(self.config.store, _BOOT_ID.read_text().strip())
-        datapath = self._build(self.config, store)
+        self._store_, self._datapath_ = store, self._build(self.config, store)
         try:
-            datapath.start([lease.ip for lease in store.leases() if lease.egress])
+            self._datapath.start([lease.ip for lease in store.leases() if lease.egress])
+            self._tidy()
         except BaseException:
+            self._store_ = self._datapath_ = None
             store.close()
             raise
-        self._store_, self._datapath_ = store, datapath
-        self._tidy()
 
     def _tidy(self) -> None:
         """A lease is written before the first kernel object and released after the last one: what
@@ -107,6 +107,8 @@ class BridgeNetwork:
         self._datapath.discard(found.veths, found.namespaces)
         for lease in leases:
             if not self._datapath.exists(plan_pod(self.config, lease)):
+                if lease.egress:
+                    self._datapath.deny_egress(lease.ip)
                 self._store.release(lease.pod_uid, self._clock.monotonic())
 
     def _find_orphans(self, known: Collection[str]) -> Orphans:

@@ -169,7 +169,7 @@ async def test_verbs_of_one_pod_wait_for_each_other(rig: Rig) -> None:
 async def test_a_reboot_ends_leases_and_a_start_discards_what_has_none(tmp_path: Path) -> None:
     first = Rig(tmp_path)
     await first.network.start()
-    await first.attach("a")
+    await first.attach("a", egress=True)
     await first.attach("b")
     kernel = first.kernel
     del kernel.pods["a"]
@@ -179,7 +179,23 @@ async def test_a_reboot_ends_leases_and_a_start_discards_what_has_none(tmp_path:
     await again.network.start()
     assert kernel.pods == {}
     assert again.network._store.leases() == []
+    assert kernel.egress == set()
     await again.network.stop(remove=False)
+
+
+async def test_a_start_that_fails_can_be_tried_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    real = rig.kernel.links
+
+    def refuse() -> list[tuple[str, str]]:
+        raise KernelError("list interfaces", 1)
+
+    rig.kernel.links = refuse  # type: ignore[method-assign]
+    with pytest.raises(KernelError):
+        await rig.network.start()
+    rig.kernel.links = real  # type: ignore[method-assign]
+    await rig.network.start()
+    await rig.network.stop()
 
 
 async def test_stop_removes_every_pod_and_then_what_they_shared(rig: Rig) -> None:
