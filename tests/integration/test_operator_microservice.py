@@ -132,7 +132,8 @@ async def test_a_bad_version_is_rolled_back_and_named(tmp_path: Path) -> None:
         assert w.hooks.events()[-1] == ("PostRollout", "1.12.0")
         assert w.hooks.calls[-1][1]["previousVersion"] == "1.13.0"
         # A new generation tries again: this one is good.
-        await change(w, version="1.14.0", image=None)
+        rollout = {"progressDeadlineSeconds": 60}
+        await change(w, version="1.14.0", image=None, rollout=rollout)
         done = await w.phase("payment", "Ready")
         assert done["status"]["lastGoodVersion"] == "1.14.0"
         assert condition(done, "RolloutFailed")["status"] == "False"

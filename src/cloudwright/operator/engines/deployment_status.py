@@ -142,7 +142,8 @@ def _strikes(entry: Object, seconds: int, awake: datetime | None) -> datetime | 
     if not entry.get("lastUpdateTime"):
         return None
     moved = parse_rfc3339(str(entry["lastUpdateTime"]))
-    return (max(moved, awake) if awake else moved) + timedelta(seconds=seconds)
+    # Times in a status are cut to whole seconds: one more, so that it never strikes early.
+    return (max(moved, awake) if awake else moved) + timedelta(seconds=seconds + 1)
 
 
 def set_progress(
