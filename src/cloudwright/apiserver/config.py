@@ -21,6 +21,8 @@ class StoreConfig:
     compact_every_seconds: float = 30.0
     batch_writes: int = 128
     """Writes that may share one commit."""
+    pending_writes_max: int = 10_000
+    """Writes that may wait for the disk; more are refused with 429."""
     ring_events: int = 4096
     ring_bytes: int = 8 * 1024 * 1024
     """Newest events kept in memory, for watches that resume."""

@@ -6,6 +6,7 @@ CloudwrightError
    ├─ StoreFullError        no space left on the device (507); retry after space was freed
    ├─ StoreCorruptError     the file fails its integrity check (refuses to open)
    ├─ StoreBusyError        another process holds the file (refuses to open)
+   ├─ StoreOverloadedError  too many writes wait already (429); try again
    ├─ CompactedError        the asked revision is no longer kept (410 Expired)
    └─ SlowWatcherError      a watcher did not keep up and was ended (410 Expired)
 """
@@ -65,6 +66,12 @@ class StoreBusyError(StoreError):
     """Another process holds the database file."""
 
     default_code = "CW3103"
+
+
+class StoreOverloadedError(StoreError):
+    """Too many writes wait for the disk already."""
+
+    default_code = "CW3106"
 
 
 class CompactedError(StoreError):
@@ -208,6 +215,10 @@ def from_store(error: StoreError) -> ApiError:
     """The answer that tells of a store's failure."""
     if isinstance(error, CompactedError | SlowWatcherError):
         return expired(error.message)
+    if isinstance(error, StoreOverloadedError):
+        details = {"retryAfterSeconds": 1}
+        headers = {"retry-after": "1"}
+        return ApiError(429, "TooManyRequests", error.message, details=details, headers=headers)
     if isinstance(error, StoreFullError):
         return ApiError(507, "InternalError", error.message, hint=error.hint)
     return ApiError(500, "InternalError", error.message, hint=error.hint)

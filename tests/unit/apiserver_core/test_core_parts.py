@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudwright.apiserver import built_ins, calls, encoding
@@ -113,14 +113,15 @@ def test_the_accept_header(accept: str, form: str) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(
-    st.dictionaries(st.text(), JSON),
-    st.dictionaries(st.text(), JSON),
+    st.dictionaries(st.text(max_size=8), JSON, max_size=4),
+    st.dictionaries(st.text(max_size=8), JSON, max_size=4),
     st.integers(1, 2**63 - 1),
 )
 def test_encoding_keeps_everything_and_stamps_the_revision(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,6 +139,24 @@ async def test_admission_changes_warns_and_refuses(tmp_path: Path) -> None:
         assert changed["metadata"]["labels"] == {"seen": "update", "keep": "1"}
         error = await api.delete(f"{CONFIG_MAPS}/a", status=403)
         assert "it is to be kept" in error["message"]
+
+
+async def test_too_many_waiting_writes_are_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path, pending_writes_max=3) as api:
+        found: list[int] = []
+
+        async def one(index: int) -> None:
+            reply = await api.raw("POST", CONFIG_MAPS, config_map(f"c{index}"))
+            found.append(reply.status)
+            if reply.status == 429:
+                assert reply.headers["retry-after"] == "1"
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(20):
+                tasks.start_soon(one, index)
+        assert set(found) == {201, 429}
+        listed = await api.get(CONFIG_MAPS)
+        assert len(listed["items"]) == found.count(201)
 
 
 async def test_the_first_start_makes_the_namespaces_once(tmp_path: Path) -> None:

@@ -168,4 +168,5 @@ class Store(Protocol):
 
         Raises:
             StoreFullError: the disk is full; nothing was written.
+            StoreOverloadedError: too many writes wait already; nothing was written.
         """

@@ -19,7 +19,7 @@ from anyio import to_thread
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock
 from cloudwright.apiserver.config import StoreConfig
-from cloudwright.apiserver.errors import CompactedError, StoreError
+from cloudwright.apiserver.errors import CompactedError, StoreError, StoreOverloadedError
 from cloudwright.apiserver.store import schema
 from cloudwright.apiserver.store.hub import Hub, HubWatch
 from cloudwright.apiserver.store.interface import (
@@ -143,6 +143,8 @@ class SqliteStore:
         """Write durably."""
         if self._closing:
             raise StoreError("the store is closed")
+        if len(self._queue) >= self._config.pending_writes_max:
+            raise StoreOverloadedError(f"{len(self._queue)} writes wait for the disk already")
         pending = _Pending(txn)
         self._queue.append(pending)
         self._wake.set()
