@@ -15,11 +15,16 @@ from cloudwright.model.objects import Object, deleting, finalizers_of, owner_ref
 from cloudwright.model.resources import (
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
+    DEPLOYMENT,
+    ENDPOINTS,
     LEASE,
+    MICRO_SERVICE,
     NAMESPACE,
     NODE,
     POD,
+    REPLICA_SET,
     SECRET,
+    SERVICE,
     SERVICE_ACCOUNT,
     Resource,
 )
@@ -27,7 +32,16 @@ from cloudwright.operator.config import Config
 from cloudwright.operator.controllers.gc import GarbageCollector
 from cloudwright.operator.manager import Manager
 from cloudwright.operator.run import build
-from tests.integration.operator_world import Hooks, api, eventually, make_node, world
+from tests.integration.operator_world import (
+    FAST,
+    Hooks,
+    Node,
+    World,
+    api,
+    eventually,
+    make_node,
+    world,
+)
 
 pytestmark = pytest.mark.anyio
 COLLECTOR = ("gc", "namespace", "serviceaccount")
@@ -139,6 +153,50 @@ async def test_custom_kinds_are_collected_as_well(tmp_path: Path) -> None:
         await w.client.delete(WIDGET, "w", "default")
         await w.until_gone(CONFIG_MAP, "child")
         await w.until_gone(WIDGET, "inner")
+
+
+async def test_a_kind_that_is_served_no_more_is_forgotten(tmp_path: Path) -> None:
+    async with api(tmp_path) as client:
+        w = World(client, Hooks(), Node(client))
+        manager = Manager(client, config=FAST)
+        collector = GarbageCollector()
+        manager.add(collector)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(lambda *, task_status: manager.run(task_status=task_status))
+            for _ in range(2):
+                await client.create(CUSTOM_RESOURCE_DEFINITION, DEFINITION)
+
+                async def known() -> bool:
+                    return ("example.com", "widgets") in collector.caches
+
+                await eventually(known)
+                await client.delete(CUSTOM_RESOURCE_DEFINITION, "widgets.example.com")
+                await w.until_gone(CUSTOM_RESOURCE_DEFINITION, "widgets.example.com")
+
+                async def forgotten() -> bool:
+                    return ("example.com", "widgets") not in collector.caches
+
+                await eventually(forgotten)
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_namespace_with_a_running_service_ends(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.client.create(NAMESPACE, {"metadata": {"name": "team"}})
+        service: Object = {
+            "apiVersion": "platform.example.com/v1",
+            "kind": "MicroService",
+            "metadata": {"name": "pay", "namespace": "team"},
+            "spec": {"version": "1", "replicas": 2, "config": {"a": "b"}},
+        }
+        await w.client.create(MICRO_SERVICE, service)
+        await w.until(
+            MICRO_SERVICE, "pay", lambda o: (o.get("status") or {}).get("phase") == "Ready"
+        )
+        await w.client.delete(NAMESPACE, "team")
+        await w.until_gone(NAMESPACE, "team")
+        for resource in (MICRO_SERVICE, DEPLOYMENT, REPLICA_SET, POD, SERVICE, ENDPOINTS):
+            assert (await w.client.list(resource, "team")).items == []
 
 
 async def test_a_namespace_takes_its_contents_with_it(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ class Access:
         """Whether an error is the server's refusal, so that nothing was written for certain."""
         return isinstance(error, ApiError) and error.http_status < 500
 
+    @staticmethod
+    def namespace_ends(error: CloudwrightError) -> bool:
+        """Whether a creation was refused because its namespace is being deleted: no use to try."""
+        return isinstance(error, ApiError) and any(
+            cause.get("reason") == "NamespaceTerminating" for cause in error.causes
+        )
+
     # -- writing
 
     async def create(self, resource: Resource, obj: Object) -> Object:

@@ -23,12 +23,13 @@ def resolve(url: str, namespace: str) -> str:
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         return url
-    if parts.scheme != "webhook" or not parts.netloc:
+    if parts.scheme != "webhook" or not parts.hostname:
         raise HookError(
             f"{url!r} cannot be called", hint="write webhook://NAME/PATH or an http(s) URL"
         )
     query = f"?{parts.query}" if parts.query else ""
-    return f"http://{parts.netloc}.{namespace}.svc{parts.path or '/'}{query}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"http://{parts.hostname}.{namespace}.svc{port}{parts.path or '/'}{query}"
 
 
 class DirectHooks:

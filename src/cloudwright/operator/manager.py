@@ -177,6 +177,8 @@ class Manager:
             return "conflict"
         except CloudwrightError as error:
             delay = queue.failed(key)
+            if controller.api.namespace_ends(error):
+                return "namespace-ends"
             _LOG.warning("%s %s: %s; again in %.1f s", controller.name, key, error, delay)
             return "error"
         except Exception:

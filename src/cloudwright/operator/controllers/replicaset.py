@@ -87,6 +87,8 @@ class ReplicaSetController(Controller):
             for _ in range(change.create):
                 await self._create(key, replica_set)
         except CloudwrightError as error:
+            if self.api.namespace_ends(error):
+                return None
             message = f"Error creating: {error.message}"
             await self.api.tell(replica_set, [Note("Warning", "FailedCreate", message)])
             return error
