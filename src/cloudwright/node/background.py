@@ -142,6 +142,10 @@ class Background:
             self._worker.poke()
         self._sidecar_ended.set()
 
+    def ask_sidecar(self) -> None:
+        """Ask it anew whether it answers; until then it is believed to be as it was."""
+        self._sidecar_ended.set()
+
     async def _watch_sidecar(self, scope: anyio.CancelScope) -> None:
         with scope:
             pause = _FIRST_PAUSE

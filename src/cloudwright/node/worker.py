@@ -94,7 +94,7 @@ class PodWorker:
         memory = self.memory
         if memory.prepared and not (found.sandbox and found.sidecar):
             memory.prepared, memory.sandbox, memory.sidecar_ready = False, found.sandbox, False
-        self._background.sidecar_ended()
+        self._background.ask_sidecar()
         self.poke()
 
     def image_waited_for(self, reference: str) -> bool:

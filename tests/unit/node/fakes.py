@@ -213,6 +213,7 @@ class FakeRuntime:
     async def events(self) -> AsyncIterator[RuntimeEvent]:
         send, receive = anyio.create_memory_object_stream[RuntimeEvent](1000)
         self._listeners.append(send)
+        send.send_nowait(RuntimeEvent("lost", ""))  # as after every (re)connect
         try:
             async with receive:
                 async for event in receive:
@@ -303,6 +304,8 @@ class FakeMesh:
         self.enrolled: set[str] = set()
         self.answers: dict[int, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
+        self.delay = 0.0
+        """Seconds that a probe takes."""
         self.refused = 0
         """Probes of the application that met no sidecar."""
         self.drained_ips: list[str] = []
@@ -328,7 +331,7 @@ class FakeMesh:
         self.drained_ips.append(ip)
 
     async def probe(self, pod_uid: str, request: dict[str, Any]) -> dict[str, Any]:
-        await anyio.lowlevel.checkpoint()
+        await anyio.sleep(self.delay)
         if pod_uid not in self.enrolled or not self.runtime.process_runs(f"sidecar-{pod_uid}"):
             self.refused += request["port"] != 15006
             raise UnreachableError("the sidecar does not answer")

@@ -304,6 +304,7 @@ async def test_a_restarted_agent_takes_over_and_restarts_nothing(tmp_path: Path)
             await w.ready()
         before = await w.get()
         w.mesh.asked.clear()
+        w.mesh.delay = 0.1
         async with w.running() as agent:
             w.runtime.lose()
 
