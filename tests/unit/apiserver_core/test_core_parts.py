@@ -164,7 +164,7 @@ async def test_reads_of_the_past_are_whole_or_refused_while_compaction_runs(
     tmp_path: Path,
 ) -> None:
     """A reader at an old revision never sees a hole that compaction has just made."""
-    async with opened(tmp_path, history_revisions=50, ring_events=5) as store:
+    async with opened(tmp_path, history_revisions=50, ring_events=5, synchronous="NORMAL") as store:
         for index in range(20):
             await store.commit(Txn((), Write(f"/p/{index:02}", Template(b"", b""))))
         refused, whole, churning = 0, 0, True

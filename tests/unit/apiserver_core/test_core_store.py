@@ -333,7 +333,7 @@ async def test_a_failed_write_leaves_nothing_and_the_next_one_works(
 
 
 async def test_the_file_stays_small_under_many_updates(tmp_path: Path) -> None:
-    async with opened(tmp_path, history_revisions=100) as store:
+    async with opened(tmp_path, history_revisions=100, synchronous="NORMAL") as store:
 
         async def many(worker: int) -> None:
             for _ in range(400):

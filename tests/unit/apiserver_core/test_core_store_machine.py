@@ -70,6 +70,7 @@ class StoreMachine(RuleBasedStateMachine):
         manager = opened(
             Path(self.directory),
             clock=self.clock,
+            synchronous="NORMAL",  # logic only: the kill test is for the disk
             ring_events=5,
             watch_queue=6,
             history_seconds=100,
@@ -252,7 +253,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
