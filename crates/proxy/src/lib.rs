@@ -1,10 +1,48 @@
 //! The data plane: one program in two roles, the gateway at the edge and the sidecar in each pod.
+//!
+//! | module | concept |
+//! | --- | --- |
+//! | `cli` `bootstrap` `run` | start and end of the process |
+//! | `snapshot` `table` `router` `balance` | where a request goes |
+//! | `inbound` `outbound` `gateway` `exchange` `serve` `tunnel` | the ways through the proxy |
+//! | `forward` `retry` `body` `endpoint` `app` | upstream: attempts, replay, connections |
+//! | `tls` `identity` | who the peers are |
+//! | `dns` `dns_server` | names of the mesh |
+//! | `admin` `probe` `drain` `watch` `proxy` | what the platform sees and steers |
+//! | `record` `accesslog` `metrics` `headers` `respond` | what is told about a request |
+#![forbid(unsafe_code)]
 
-/// Runs the role named by `role` (`gateway` or `sidecar`) with the remaining command-line words.
-///
-/// Returns the process's exit code.
-#[must_use]
-pub fn main(role: &str, args: &[String]) -> i32 {
-    eprintln!("cloudwright-native {role}: not built yet ({} arguments)", args.len());
-    1
-}
+mod accesslog;
+mod admin;
+mod app;
+mod balance;
+mod body;
+mod bootstrap;
+mod cli;
+mod dns;
+mod dns_server;
+mod drain;
+mod endpoint;
+mod exchange;
+mod forward;
+mod gateway;
+mod headers;
+mod identity;
+mod inbound;
+mod metrics;
+mod outbound;
+mod probe;
+mod proxy;
+mod record;
+mod respond;
+mod retry;
+mod router;
+mod run;
+mod serve;
+mod snapshot;
+mod table;
+mod tls;
+mod tunnel;
+mod watch;
+
+pub use cli::main;
