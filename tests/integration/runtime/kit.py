@@ -168,8 +168,9 @@ def layers(directory: Path, helper: Path) -> tuple[str, ...]:
 @asynccontextmanager
 async def runtime(helper: Path, *, crun: str = "crun", **changes: Any) -> AsyncIterator[Kit]:
     """A kit; at the end nothing of it may be left on the machine."""
-    if shutil.which("crun") is None:
-        pytest.skip("needs crun")
+    for tool, package in (("crun", "crun"), ("ip", "iproute2")):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool} (package {package})")
     try:
         native = native_binary()
     except CloudwrightError:

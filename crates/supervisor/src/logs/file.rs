@@ -41,6 +41,12 @@ pub struct LogFile {
 impl LogFile {
     /// Opens (or makes) the file and its directories.
     pub fn open(target: Target) -> io::Result<Self> {
+        if !target.path.is_absolute() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it must be an absolute path",
+            ));
+        }
         if let Some(directory) = target.path.parent() {
             private::make_directory(directory)?;
         }
