@@ -265,6 +265,31 @@ def _until(ask, good, operator, seconds=40):
     raise AssertionError(f"not within {seconds} seconds: {found}\n{operator.communicate()[0]}")
 
 
+def test_a_watch_whose_client_left_is_freed(served):
+    import ssl
+
+    context = ssl.create_default_context(cafile=served["ca"])
+
+    def ask(path):
+        headers = {"Authorization": f"Bearer {served['viewer']}"}
+        request = urllib.request.Request(served["url"] + path, headers=headers)
+        return urllib.request.urlopen(request, context=context, timeout=20)
+
+    def open_watches():
+        with ask("/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        of_leases = [x for x in lines if x.startswith("apiserver_longrunning") and "leases" in x]
+        return sum(float(line.rpartition(" ")[2]) for line in of_leases)
+
+    watch = ask("/apis/coordination.k8s.io/v1/leases?watch=1")
+    assert open_watches() == 1
+    watch.close()
+    deadline = time.monotonic() + 20
+    while open_watches() and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+    assert open_watches() == 0
+
+
 def test_a_watch_ends_in_order_when_the_server_stops(tmp_path):
     command = [foreign.python(), "-m", "tests.integration.served_api", str(tmp_path)]
     with subprocess.Popen(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
 import anyio
 from aiohttp import web
@@ -310,8 +311,15 @@ def _headers(http: web.BaseRequest) -> Mapping[str, str]:
     return found
 
 
+_peers: WeakKeyDictionary[ssl.SSLObject, Peer | None] = WeakKeyDictionary()
+
+
 def _peer(http: web.BaseRequest) -> Peer | None:
-    """The verified client certificate's subject, if one was shown."""
+    """The verified client certificate's subject, if one was shown; read once a connection."""
     transport = http.transport
-    tls_object = transport.get_extra_info("ssl_object") if transport is not None else None
-    return peer_of(tls_object.getpeercert()) if tls_object is not None else None
+    secure = transport.get_extra_info("ssl_object") if transport is not None else None
+    if secure is None:
+        return None
+    if secure not in _peers:
+        _peers[secure] = peer_of(secure.getpeercert())
+    return _peers[secure]
