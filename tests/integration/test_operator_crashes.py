@@ -224,3 +224,25 @@ async def test_killed_during_a_rollback_the_bad_version_still_ends(tmp_path: Pat
         assert watcher.most <= 4
         assert watcher.fewest_ready == 3
         tasks.cancel_scope.cancel()
+
+
+async def test_a_restart_when_all_is_done_writes_nothing(tmp_path: Path) -> None:
+    async with api(tmp_path) as client, anyio.create_task_group() as tasks:
+        chaos, hooks, node = Chaos(client.transport), Hooks(), Node(client)
+        tasks.start_soon(node.run)
+        await client.create(MICRO_SERVICE, service("1.0.0", config={"a": "b"}))
+        async with control_plane(client, hooks):
+            await eventually(lambda: settled(client, "1.0.0"))
+            await eventually(lambda: _quiet(client))
+        async with control_plane(Client(chaos), hooks):
+            await eventually(lambda: _quiet(client))
+        assert chaos.writes == 0
+        assert len(hooks.calls) == 1
+        tasks.cancel_scope.cancel()
+
+
+async def _quiet(client: Client) -> bool:
+    """Whether the store's newest revision stays for a while."""
+    before = (await client.list(MICRO_SERVICE)).resource_version
+    await anyio.sleep(0.3)
+    return before == (await client.list(MICRO_SERVICE)).resource_version

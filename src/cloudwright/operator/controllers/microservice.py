@@ -7,7 +7,15 @@ from typing import Any
 import anyio
 
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.model.objects import Object, key_of, labels_of, name_of, namespace_of
+from cloudwright.model.objects import (
+    Object,
+    generation,
+    key_of,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from cloudwright.model.resources import EVENT, MICRO_SERVICE, POD, REPLICA_SET
 from cloudwright.operator.engines import microservice as engine
 from cloudwright.operator.engines import microservice_hooks as hooks
@@ -28,6 +36,7 @@ class MicroServiceController(Controller):
     def __init__(self, call_hooks: Hooks) -> None:
         super().__init__()
         self.hooks = call_hooks
+        self._checked: dict[str, tuple[str, int, list[str]]] = {}
 
     def setup(self) -> None:
         """MicroServices (also those that others wait for), children by name, pods by label."""
@@ -46,6 +55,7 @@ class MicroServiceController(Controller):
         """Decide, write the status, act, and perhaps call a hook."""
         service = self.services.get(key)
         if service is None:
+            self._checked.pop(key, None)
             return DONE
         world = await self._look(service)
         decision = engine.decide(world)
@@ -69,7 +79,7 @@ class MicroServiceController(Controller):
         return World(
             service=service,
             now=self.now(),
-            problems=problems(service),
+            problems=self._problems(service),
             children=children,
             replica_sets=self.replica_sets.owned_by(deployment) if deployment else [],
             pods=pods,
@@ -77,6 +87,14 @@ class MicroServiceController(Controller):
             circle=rollout.circle(key, needs),
             events=await self._warnings(namespace, pods),
         )
+
+    def _problems(self, service: Object) -> list[str]:
+        """What is wrong with the spec; looked at once for each generation."""
+        key, state = key_of(service), (uid_of(service), generation(service))
+        known = self._checked.get(key)
+        if known is None or known[:2] != state:
+            known = self._checked[key] = (*state, problems(service))
+        return known[2]
 
     async def _warnings(self, namespace: str, pods: list[Object]) -> list[Object]:
         """Why probes fail stands in events only: asked for when a running pod is not ready."""
