@@ -118,6 +118,9 @@ def lock(path: Path) -> int:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(f"the store's directory {path.parent} cannot be used: {error}") from error
+    # A power cut must not take the directory's own entry with it; SQLite syncs those inside.
+    for directory in (path.parent, path.parent.parent):
+        _sync(directory)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -127,6 +130,14 @@ def lock(path: Path) -> int:
             hint="stop the other daemon, or choose another --state-dir",
         ) from error
     return descriptor
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def connect(path: Path, *, synchronous: str, cache_kib: int) -> sqlite3.Connection:
