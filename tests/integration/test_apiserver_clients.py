@@ -281,6 +281,12 @@ def test_exec_output_input_and_exit_code(kubectl, pod):
     assert "not found" in kubectl("exec", pod, "-c", "app", "--", "no-such-thing", ok=False)
 
 
+def test_attach_shows_what_comes(kubectl, pod):
+    assert "followed" in kubectl("attach", pod, "-c", "app")
+    refused = kubectl("attach", "-i", pod, "-c", "app", ok=False)
+    assert "not supported" in refused
+
+
 class _Hello(BaseHTTPRequestHandler):
     def do_GET(self):
         body = b"hello from the pod " + self.path.encode()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from cloudwright._base import logs
 from cloudwright._base.errors import (
     CloudwrightError,
     ConflictError,
@@ -42,6 +43,7 @@ from cloudwright.model.objects import Object
 from cloudwright.model.resources import POD
 from cloudwright.model.streams import PodStreams
 
+_log = logs.get("apiserver")
 _METHODS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update"}
 _METHODS |= {"PATCH": "patch", "DELETE": "delete"}
 
@@ -89,6 +91,10 @@ class Face:
             return await self._route(request, peer)
         except CloudwrightError as error:
             return failure_reply(as_api_error(error))
+        except Exception:
+            # The room's border: a bug, or a broken node, must not end other requests.
+            _log.exception("a request failed", extra={"path": request.path})
+            return failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
 
     async def _route(self, request: Request, peer: Peer | None) -> Answer:
         user = self._authenticator.user(peer, request.headers)

@@ -104,6 +104,13 @@ async def test_a_failure_of_the_node_is_a_status(face):
     assert status(answer) == (404, "no previous container")
 
 
+async def test_a_bug_is_a_500_that_says_nothing(face, caplog):
+    face._streams.logs = None
+    answer = await ask(face, "GET", LOG, query=(("container", "a"),))
+    assert status(answer) == (500, "an internal error occurred")
+    assert "a request failed" in caplog.text
+
+
 async def test_exec_is_a_door_for_those_who_may_create(face):
     answer = await ask(face, "GET", EXEC, query=(("container", "a"),))
     assert isinstance(answer, Door)

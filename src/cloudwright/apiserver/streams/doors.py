@@ -110,7 +110,7 @@ async def _exec_websocket(
         await side.greet(channels.STDOUT)
     elif wanted["stderr"]:
         await side.greet(channels.STDERR)
-    await executions.run(session, side, merged=wanted["tty"])
+    await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
     return socket
 
 
@@ -130,13 +130,18 @@ async def _exec_spdy(
             with anyio.move_on_after(HANDSHAKE_SECONDS):
                 complete = await side.complete()
             if complete:
-                await executions.run(session, side, merged=wanted["tty"])
+                await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
                 await _linger(spdy, side)
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             await connection.aclose()
     return give_back(request)
+
+
+def _outputs(wanted: Mapping[str, bool]) -> frozenset[int]:
+    names = {"stdout": channels.STDOUT, "stderr": channels.STDERR}
+    return frozenset(number for name, number in names.items() if wanted[name])
 
 
 async def _linger(spdy: SpdySession, side: channels.SpdyChannels) -> None:

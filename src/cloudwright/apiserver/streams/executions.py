@@ -36,10 +36,13 @@ def error_status(error: CloudwrightError) -> dict[str, Any]:
     return failure(ApiError(500, "InternalError", error.message))
 
 
-async def run(session: ExecSession, channels: Channels, *, merged: bool) -> None:
+async def run(
+    session: ExecSession, channels: Channels, *, merged: bool, wanted: frozenset[int]
+) -> None:
     """Carry bytes until the command ends or the client goes, tell the exit code, close.
 
-    ``merged``: standard error goes where standard output goes (a terminal).
+    ``merged``: standard error goes where standard output goes (a terminal). ``wanted``: which of
+    STDOUT and STDERR the client asked for; the rest is read and dropped.
     """
     try:
         async with anyio.create_task_group() as tasks:
@@ -49,7 +52,7 @@ async def run(session: ExecSession, channels: Channels, *, merged: bool) -> None
                 tasks.cancel_scope.cancel()  # the client is gone
 
             tasks.start_soon(read)
-            status = await _output(session, channels, merged=merged)
+            status = await _output(session, channels, merged=merged, wanted=wanted)
             await channels.finish(status)
             tasks.cancel_scope.cancel()
     except* ConnectionError as gone:
@@ -59,10 +62,14 @@ async def run(session: ExecSession, channels: Channels, *, merged: bool) -> None
             await session.close()
 
 
-async def _output(session: ExecSession, channels: Channels, *, merged: bool) -> dict[str, Any]:
+async def _output(
+    session: ExecSession, channels: Channels, *, merged: bool, wanted: frozenset[int]
+) -> dict[str, Any]:
     try:
         async for source, data in session.output():
-            await channels.send(STDOUT if merged or source == STDOUT else STDERR, data)
+            channel = STDOUT if merged or source == STDOUT else STDERR
+            if channel in wanted:
+                await channels.send(channel, data)
         return exit_status(await session.wait())
     except CloudwrightError as error:
         return error_status(error)

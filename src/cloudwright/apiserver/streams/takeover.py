@@ -37,11 +37,10 @@ class RawConnection(asyncio.Protocol):
             self._transport.pause_reading()
         self._arrived.set()
 
-    def eof_received(self) -> bool:
-        """asyncio: the peer ended its half."""
+    def eof_received(self) -> None:
+        """asyncio: the peer ended its half; over TLS that ends the connection."""
         self._ended = True
         self._arrived.set()
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone."""
