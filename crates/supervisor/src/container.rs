@@ -353,9 +353,14 @@ pub async fn end_all(supervisor: &Rc<Supervisor>, grace_ms: u64) {
         };
         let _ = tokio::time::timeout(Duration::from_millis(grace_ms), ended).await;
     }
+    let mut removals = tokio::task::JoinSet::new();
     for container in all {
-        if let Err(failure) = remove(supervisor, &container.id).await {
-            journal::warning!("cannot remove a container", "container": container.id, "error": failure.message);
+        let supervisor = Rc::clone(supervisor);
+        removals.spawn_local(async move { remove(&supervisor, &container.id).await });
+    }
+    while let Some(removed) = removals.join_next().await {
+        if let Ok(Err(failure)) = removed {
+            journal::warning!("cannot remove a container", "error": failure.message);
         }
     }
 }
