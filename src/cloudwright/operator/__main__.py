@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from os import getpid
+from socket import gethostname
 
 import anyio
 
@@ -15,6 +17,7 @@ from cloudwright.client.kubeconfig import find
 from cloudwright.client.transports.https import HttpsTransport
 from cloudwright.operator.config import Config
 from cloudwright.operator.hooks import DirectHooks
+from cloudwright.operator.leader import Elector
 from cloudwright.operator.run import ALL, run
 
 
@@ -29,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"comma-separated, of {', '.join(ALL)} (default: %(default)s; a real cluster has"
         " the others already)",
     )
+    result.add_argument(
+        "--leader-elect", action="store_true", help="of several operators only one works"
+    )
     result.add_argument("--dry-run", action="store_true", help="decide, but write nothing")
     result.add_argument("--log-level", default="info")
     return result
@@ -40,14 +46,19 @@ async def serve(arguments: argparse.Namespace) -> None:
 
     transport = HttpsTransport(find(arguments.kubeconfig, arguments.context))
     names = tuple(name for name in arguments.controllers.split(",") if name)
+    client = Client(transport)
     try:
         async with ClientSession() as session:
-            await run(
-                Client(transport),
-                hooks=DirectHooks(session),
-                config=Config(dry_run=arguments.dry_run),
-                controllers=names,
-            )
+            hooks = DirectHooks(session)
+
+            async def work() -> None:
+                config = Config(dry_run=arguments.dry_run)
+                await run(client, hooks=hooks, config=config, controllers=names)
+
+            if arguments.leader_elect:
+                await Elector(client, f"{gethostname()}-{getpid()}").lead(work)
+            else:
+                await work()
     finally:
         await transport.aclose()
 

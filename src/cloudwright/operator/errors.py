@@ -1,7 +1,8 @@
 """What can go wrong in the operator's own machinery.
 
 OperatorError
-└─ HookError        a hook that is a URL did not answer 2xx in time
+├─ HookError        a hook that is a URL did not answer 2xx in time
+└─ LeadershipLost   another operator leads now, or the API does not answer
 """
 
 from __future__ import annotations
@@ -19,3 +20,9 @@ class HookError(OperatorError):
     """A hook that is a URL did not answer 2xx in time."""
 
     default_code = "CW4001"
+
+
+class LeadershipLost(OperatorError):
+    """Another operator leads now, or the API does not answer."""
+
+    default_code = "CW4002"
