@@ -1,0 +1,1 @@
+"""The data plane on real sockets: sidecars back to back and the gateway, with real certificates."""
