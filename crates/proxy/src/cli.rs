@@ -76,6 +76,7 @@ pub fn main(role: &str, args: &[String]) -> i32 {
     if options.validate {
         return validate(&options.bootstrap, &boot);
     }
+    refuse_huge_pages();
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -140,6 +141,12 @@ fn raise_descriptor_limit() {
     };
     // Not raised is no reason not to run.
     let _ = setrlimit(Resource::Nofile, wanted);
+}
+
+/// A huge page for a few hundred kilobytes of heap would triple the memory of an idle sidecar.
+fn refuse_huge_pages() {
+    // An old kernel only costs memory.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[cfg(test)]

@@ -43,8 +43,6 @@ pub struct ServicePort {
 #[derive(Debug, Clone, Deserialize)]
 pub struct ServiceEndpoint {
     pub ip: Ipv4Addr,
-    #[serde(default)]
-    pub pod: String,
     pub identity: String,
     pub ports: std::collections::BTreeMap<String, u16>,
 }

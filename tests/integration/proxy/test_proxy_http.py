@@ -55,7 +55,8 @@ async def test_gateway_to_sidecar_sets_headers_and_strips_the_prefix(tmp_path: P
         await gateway.stop()
         lines = [json.loads(line) for line in gateway.log().splitlines() if line.startswith("{")]
         assert [line["status"] for line in lines] == [200, 200, 404, 404, 400]
-        assert lines[0]["path"] == "/web/x" and lines[0]["service"] == "default/web:80"
+        assert lines[0]["path"] == "/web/x"
+        assert lines[0]["service"] == "default/web:80"
 
 
 async def test_mesh_socket_and_outbound_pick_the_service_by_host(tmp_path: Path) -> None:
@@ -71,9 +72,11 @@ async def test_mesh_socket_and_outbound_pick_the_service_by_host(tmp_path: Path)
         connector = aiohttp.UnixConnector(gateway.bootstrap["mesh_socket"])
         async with aiohttp.ClientSession(connector=connector) as session:
             async with session.post("http://b.default/hook", json={"x": 1}) as got:
-                assert got.status == 200 and got.headers["x-mesh-sidecar"] == "b-1"
+                assert got.status == 200
+                assert got.headers["x-mesh-sidecar"] == "b-1"
             async with session.get("http://nope.default/") as got:
-                assert got.status == 502 and "nope.default" in (await got.json())["message"]
+                assert got.status == 502
+                assert "nope.default" in (await got.json())["message"]
         out = f"http://127.0.0.2:{one.bootstrap['outbound_port']}/"
         async with (
             aiohttp.ClientSession() as session,
@@ -105,14 +108,14 @@ async def test_what_nobody_processed_is_tried_elsewhere_even_a_post(tmp_path: Pa
                     assert got.status == 200, await got.text()
                     assert (await got.json())["length"] == 4000
             world.service("web", [no_sidecar])
-            await_version = world.publish()
-            await gateway.admin("GET", f"/wait?version={await_version}")
+            version = world.publish()
+            await gateway.admin("GET", f"/wait?version={version}")
             async with session.get(f"http://{gateway.bootstrap['http'][0]}/web/") as got:
                 assert got.status == 503
                 assert "default/web:80" in (await got.json())["message"]
 
 
-async def test_a_broken_post_is_not_repeated_but_a_get_is(tmp_path: Path) -> None:
+async def test_a_broken_post_is_not_repeated(tmp_path: Path) -> None:
     calls: list[str] = []
 
     async def breaks_once(request: web.Request) -> web.StreamResponse:
@@ -131,9 +134,11 @@ async def test_a_broken_post_is_not_repeated_but_a_get_is(tmp_path: Path) -> Non
         for proxy in world.proxies:
             await proxy.start()
         url = f"http://{gateway.bootstrap['http'][0]}/"
-        async with aiohttp.ClientSession() as session:
-            async with session.post(url, data=b"pay") as got:
-                assert got.status == 502
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, data=b"pay") as got,
+        ):
+            assert got.status == 502
         assert calls == ["POST"]
 
 
@@ -246,7 +251,7 @@ async def test_https_listener_speaks_h2_and_reloads_its_certificate(tmp_path: Pa
         (tmp_path / "edge.pem").write_bytes(cert)
         (tmp_path / "edge.key").write_bytes(key)
         address = f"127.0.0.1:{free_port()}"
-        gateway = world.gateway(https=[address], **files)
+        world.gateway(https=[address], **files)
         for proxy in world.proxies:
             await proxy.start()
         process = await asyncio.create_subprocess_exec(

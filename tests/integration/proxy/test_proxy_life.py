@@ -94,7 +94,7 @@ async def test_snapshots_change_under_load(tmp_path: Path) -> None:
 
 async def test_certificates_rotate_under_load(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
-        gateway, sides, url = await mesh(world, ["web-1", "web-2"])
+        _gateway, _sides, url = await mesh(world, ["web-1", "web-2"])
         before = [(await one.config())["cert_serial"] for one in world.proxies]
         async with Load(url) as load:
             for _ in range(5):
@@ -108,7 +108,7 @@ async def test_certificates_rotate_under_load(tmp_path: Path) -> None:
 
 async def test_a_sidecar_drains_and_ends_under_load(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
-        gateway, sides, url = await mesh(world, ["web-1", "web-2", "web-3"])
+        _gateway, sides, url = await mesh(world, ["web-1", "web-2", "web-3"])
         async with Load(url) as load:
             await load.until(50)
             status, said = await sides[0].admin("POST", "/drain?timeout_ms=3000")
@@ -165,7 +165,8 @@ async def test_a_bad_snapshot_is_refused_whole(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.01)
             config = await gateway.config()
-            assert config["rejected"] and config["version"] == good
+            assert config["rejected"]
+            assert config["version"] == good
             async with aiohttp.ClientSession() as session, session.get(url) as got:
                 assert got.status == 200
         assert "snapshot_rejected_total 3" in (await gateway.admin("GET", "/metrics"))[1]
@@ -242,7 +243,8 @@ async def test_probes_and_tunnel(tmp_path: Path) -> None:
         good = await probe(type="http", port=port, path="/ok", headers={"x": "y"})
         assert good == {"ok": True, "status": 200, "message": "HTTP 200 OK"}
         bad = await probe(type="http", port=port, path="/no")
-        assert (bad["ok"], bad["status"]) == (False, 500) and "details here" in bad["message"]
+        assert (bad["ok"], bad["status"]) == (False, 500)
+        assert "details here" in bad["message"]
         assert (await probe(type="tcp", port=port))["ok"]
         assert not (await probe(type="tcp", port=free_port()))["ok"]
         assert not (await probe(type="nonsense", port=port))["ok"]
@@ -322,5 +324,6 @@ async def test_wrong_bootstrap_and_busy_port_are_clear(tmp_path: Path) -> None:
         bad.write_text(json.dumps({**side.bootstrap, "inbound_port": 70000}))
         code, said = run("sidecar", "--bootstrap", str(bad))
         assert (code, len(said.splitlines())) == (2, 1)
-        assert str(bad) in said and "inbound_port" in said
+        assert str(bad) in said
+        assert "inbound_port" in said
         assert run("gateway", "--bootstrap", str(file))[0] == 2
