@@ -325,7 +325,7 @@ impl HttpBody for Body {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(data) => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),
             Source::Incoming(body) => body.size_hint(),
-            Source::Replay { size, .. } => size.clone(),
+            Source::Replay { size, .. } => *size,
         }
     }
 }

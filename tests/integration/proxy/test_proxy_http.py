@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from tests.integration.proxy.proxy_world import World, echo, free_port
 
@@ -49,7 +50,7 @@ async def test_gateway_to_sidecar_sets_headers_and_strips_the_prefix(tmp_path: P
                 ("/webs", 404, "no_route"),
                 ("/web/%2e%2e/secret", 400, "bad_path"),
             ]:
-                url = aiohttp.client.URL(base + path, encoded=True)
+                url = URL(base + path, encoded=True)
                 async with session.get(url) as got:
                     assert (got.status, (await got.json())["reason"]) == (status, reason)
         await gateway.stop()
