@@ -24,6 +24,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.paths import Paths
 from cloudwright.mesh.config import MeshConfig
 from cloudwright.mesh.controller import MeshControl
@@ -38,7 +39,10 @@ from tests.unit.mesh.mesh_objects import endpoint, piece, pod, route, service
 pytestmark = [pytest.mark.anyio, pytest.mark.root, pytest.mark.netns]
 T = TypeVar("T")
 APPLICATION = 65532
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+"""The one in a home directory cannot be read by an application."""
 libc = ctypes.CDLL(None)
+"localhost".encode("idna")  # loads the codec while we may still read it
 
 SERVER = """
 import http.server, sys
@@ -104,8 +108,9 @@ class Rig:
         place = await self.network.attach(uid, "default", name, egress=False)
         self.pods[name] = pod(name, place.ip, app=app)
         self.places[uid] = place
+        python = SYSTEM_PYTHON if SYSTEM_PYTHON.exists() else sys.executable
         words = ["nsenter", f"--net={place.netns}", "setpriv", "--reuid", str(APPLICATION)]
-        words += ["--clear-groups", sys.executable, "-c", SERVER, name]
+        words += ["--clear-groups", str(python), "-c", SERVER, name]
         self.processes[f"app-{name}"] = subprocess.Popen(words)
         self.run_proxy(await self.mesh.enroll(self.pods[name], place))
 
@@ -132,19 +137,27 @@ class Rig:
         )
 
     async def until_ready(self, *proxies: str) -> None:
+        """Return once each proxy serves the newest snapshot, and its application listens."""
         with anyio.fail_after(20):
             for proxy in proxies:
-                while True:
-                    try:
-                        ready, why = await self.mesh.admin(proxy).ready()
-                    except Exception as error:
-                        ready, why = False, str(error)
-                    if ready and await self.mesh.admin(proxy).wait(self.mesh.version, timeout=5):
-                        break
+                while not await self._ready(proxy):
                     for name, process in self.processes.items():
                         assert process.poll() is None, f"{name} ended: {self.logs()}"
                     await anyio.sleep(0.02)
-                    del why
+
+    async def _ready(self, proxy: str) -> bool:
+        try:
+            admin = self.mesh.admin(proxy)
+            if not (await admin.ready())[0]:
+                return False
+            if not await admin.wait(self.mesh.version, timeout=5):
+                return False
+            listening = {"ok": True}
+            if proxy in self.places:
+                listening = await admin.probe({"type": "tcp", "port": 8080})
+            return bool(listening["ok"])
+        except CloudwrightError:
+            return False
 
     def logs(self) -> str:
         files = [*self.paths.pod_logs.glob("*/sidecar.log"), self.paths.state / "logs/gateway.log"]
