@@ -105,8 +105,16 @@ def _inputs(what: Project, name: str, python: Path | None, epoch: int) -> str:
     executable = (python or interpreter.base_executable()).stat()
     stamp = [executable.st_mtime_ns, executable.st_size]
     source = [source_digest(what), what.command, sorted(what.env.items()), what.requirements]
-    facts = json.dumps([name, epoch, stamp, source, what.keep])
+    facts = json.dumps([name, epoch, stamp, source, what.keep, _own_digest()])
     return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+
+def _own_digest() -> str:
+    """A digest over the builder itself: another builder may make another image."""
+    hasher = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()
 
 
 def _remembered(note: Path, sink: ImageSink) -> Built | None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 ALWAYS = frozenset(
     """
-    encodings codecs io abc os site importlib zipimport zipfile warnings traceback linecache types
-    runpy pkgutil re json logging signal threading asyncio
+    encodings encodings.idna encodings.punycode stringprep unicodedata codecs io abc os site
+    importlib zipimport zipfile warnings traceback linecache types runpy pkgutil
+    re json logging signal threading asyncio
     """.split()  # noqa: SIM905 (one line a thought)
 )
 """What the interpreter or nearly every program needs without naming it."""

@@ -16,7 +16,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -147,19 +146,24 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         ready.step("opening the store")
         store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
         authorizer = GroupAuthorizer()
-        core = await bootstrap.start(store, authorizer, config=core_config(config))
+        core = await stack.enter_async_context(
+            bootstrap.running(store, authorizer, config=core_config(config))
+        )
         parts = assemble(paths, config, core)
         group = await stack.enter_async_context(anyio.create_task_group())
-        group.start_soon(_until_told, group.cancel_scope)
+        told = anyio.Event()
+        group.start_soon(_until_told, told)
         ready.step("serving the API")
         await face.serve_api(stack, paths, config, core, authorizer, parts.streams)
         write_kubeconfig(paths, f"https://{config.api}")
         await _start_parts(paths, config, core, parts, group, ready)
         served = answers.all_of(paths, config, parts)
         await stack.enter_async_context(control.serving(paths, served))
-        await face.serve_metrics(stack, config, parts)
+        await face.serve_metrics(stack, config, core, parts)
         ready.done()
         _log.info("ready", extra={"pid": os.getpid()})
+        await told.wait()
+        group.cancel_scope.cancel()
 
 
 async def _start_parts(
@@ -170,10 +174,11 @@ async def _start_parts(
     group: TaskGroup,
     ready: Ready,
 ) -> None:
+    ready.step("making the pod network")
+    # Before the supervisor: who makes the mount /run/netns also removes it.
+    await parts.network.start()
     ready.step("starting the supervisor")
     await ensure_supervisor(runtime_config(paths))
-    ready.step("making the pod network")
-    await parts.network.start()
     ready.step("starting the mesh")
     await parts.mesh.start()
     watch = MeshWatch(parts.mesh, client_of(core, "mesh"))
@@ -247,15 +252,10 @@ async def _guarded(name: str, work: Callable[[], Awaitable[None]]) -> None:
         delay = min(delay * 2, 30.0)
 
 
-async def _until_told(scope: anyio.CancelScope) -> None:
-    """End everything at SIGTERM or SIGINT; containers and proxies go on."""
+async def _until_told(told: anyio.Event) -> None:
+    """Set ``told`` at SIGTERM or SIGINT; containers and proxies go on."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             _log.info("ending", extra={"signal": signal.Signals(number).name})
-            scope.cancel()
+            told.set()
             return
-
-
-def state_directory(text: str | None) -> Path | None:
-    """``--state-dir`` as a path."""
-    return Path(text) if text else None

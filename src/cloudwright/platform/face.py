@@ -44,16 +44,20 @@ async def serve_api(
     await stack.enter_async_context(served)
 
 
-async def serve_metrics(stack: AsyncExitStack, config: PlatformConfig, parts: Parts) -> None:
+async def serve_metrics(
+    stack: AsyncExitStack, config: PlatformConfig, core: ApiCore, parts: Parts
+) -> None:
     """``/metrics`` of the daemon and, merged, of every proxy, until the stack unwinds.
 
     A port that is taken is logged and left out: metrics are not worth a failed start.
     """
     from aiohttp import web
-    from prometheus_client import generate_latest
+    from prometheus_client import REGISTRY, generate_latest
 
     async def metrics(_: web.Request) -> web.Response:
-        text = generate_latest().decode() + await parts.mesh.metrics()
+        registries = (REGISTRY, core.vitals.registry, parts.node.node.vitals.registry)
+        own = "".join(generate_latest(registry).decode() for registry in registries)
+        text = own + await parts.mesh.metrics()
         return web.Response(text=text, headers={"content-type": "text/plain; version=0.0.4"})
 
     app = web.Application()

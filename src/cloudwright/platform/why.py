@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cloudwright.mesh import why as mesh_why
+from cloudwright.model.conditions import is_true
 from cloudwright.model.objects import Object, deleting, labels_of, name_of, namespace_of
 from cloudwright.node import why as node_why
 
@@ -57,8 +58,11 @@ def _subject(obj: Object) -> str:
 
 def _pod(pod: Object, world: World) -> list[Cause]:
     events = [e for e in world.events if _about(e, pod)]
-    found = node_why.why(pod, events)
-    return [Cause(_subject({**pod, "kind": "Pod"}), found.text, found.hint)] if found else []
+    found = node_why.explain(pod, events)
+    if is_true((pod.get("status") or {}).get("conditions"), "Ready") and not deleting(pod):
+        return []
+    text = "; ".join([found.text, *found.evidence])
+    return [Cause(_subject({**pod, "kind": "Pod"}), text, found.hint or "")]
 
 
 def _about(event: Object, obj: Object) -> bool:
