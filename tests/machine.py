@@ -154,8 +154,7 @@ def build_shop(made: Machine, *versions: str) -> None:
     for name in ("inventory", "config-sync", "web"):
         made.build(str(SHOP / name), "-t", f"{name}:1.0.0")
     for version in versions or ("1.12.0",):
-        made.run(
-            "build",
+        made.build(
             str(SHOP / "payment"),
             "-t",
             f"payment:{version}",
