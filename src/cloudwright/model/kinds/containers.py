@@ -93,6 +93,8 @@ def resources(given: Mapping[str, Any], path: str) -> list[FieldError]:
     amounts: dict[str, dict[str, Decimal]] = {"limits": {}, "requests": {}}
     for kind, parsed in amounts.items():
         for name, value in mapping(given, kind).items():
+            if kind == "requests" and mapping(given, "limits").get(name) == value:
+                continue  # filled in from the limit, and told there
             where = f"{path}.{kind}[{name}]"
             problems = quantities.problems(value)
             found += wrong(where, value, problems)
@@ -146,7 +148,7 @@ def _container(container: Object, path: str, volumes: set[str]) -> list[FieldErr
     found += _mounts(members(container, "volumeMounts"), f"{path}.volumeMounts", volumes)
     named = {str(port["name"]) for port in ports if port.get("name")}
     for kind in _PROBES:
-        if probe := container.get(kind):
+        if (probe := container.get(kind)) is not None:
             found += _probe(probe, f"{path}.{kind}", kind, named)
     for kind, handler in mapping(container, "lifecycle").items():
         if isinstance(handler, dict):

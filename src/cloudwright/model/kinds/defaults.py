@@ -55,7 +55,7 @@ def _container(container: Object) -> None:
     for port in members(container, "ports"):
         port.setdefault("protocol", "TCP")
     for name in _PROBES:
-        if probe := container.get(name):
+        if (probe := container.get(name)) is not None:
             _probe(probe)
     for handler in (container.get("lifecycle") or {}).values():
         _http(handler)

@@ -62,7 +62,7 @@ def _ports(ports: list[Any]) -> list[FieldError]:
         found += one_of(port, where, "protocol", _PROTOCOLS)
         if isinstance(target, str):
             found += wrong(f"{where}.targetPort", target, names.port_name_problems(target))
-        else:
+        elif target != number:
             found += wrong(f"{where}.targetPort", target, names.port_problems(target))
         if (number, port.get("protocol")) in seen:
             shown = {"port": number, "protocol": port.get("protocol")}
