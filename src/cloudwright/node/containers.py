@@ -124,6 +124,10 @@ class Containers:
             await hooks.call(worker.node, worker.uid, spec, action.id, handler, action.grace)
         except NodeError as error:
             await worker.node.warn(worker.pod, "FailedPreStopHook", error.message)
+        else:
+            await worker.node.tell(
+                worker.pod, "PreStopHook", f"preStop hook of {action.name} ended"
+            )
         worker.mark_done(hook)
         stop = worker.memory.facts[action.name].stop
         if stop is not None:

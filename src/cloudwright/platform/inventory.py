@@ -72,7 +72,8 @@ def _processes(paths: Paths) -> Iterator[str]:
         except OSError:
             continue
         first = words.split("\0", 1)[0].rpartition("/")[2]
-        ours = first in ("cloudwright-native", "conmon", "crun") or "cloudwright.platform" in words
+        daemon = "\0-m\0cloudwright.platform\0" in words
+        ours = daemon or first in ("cloudwright-native", "crun")
         if ours and any(root in words + "\0" for root in roots):
             yield f"{entry.name} {words.replace(chr(0), ' ').strip()}"
 
