@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from cloudwright._base.errors import UnreachableError
 from cloudwright.client import requests
 from cloudwright.client.errors import Conflict, NotFound, from_reply, from_status
 from cloudwright.client.transport import Request, Transport
@@ -225,7 +226,7 @@ class Client:
                 raise from_reply(status, b"".join([chunk async for chunk in chunks]))
             async with aclosing(lines(chunks)) as read:
                 async for line in read:
-                    event = orjson.loads(line)
+                    event = _event(line)
                     if event["type"] == "ERROR":
                         raise from_status(event["object"])
                     yield WatchEvent(event["type"], event["object"])
@@ -258,6 +259,15 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
                 yield line
     if rest.strip():
         yield rest
+
+
+def _event(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise UnreachableError(
+            "the API broke off in the middle of an event", cause=str(error)
+        ) from error
 
 
 def _dry(dry_run: bool) -> list[tuple[str, str]]:

@@ -123,6 +123,7 @@ class Informer:
         self._handlers: list[Handler] = []
         self._synced = anyio.Event()
         self._version = ""
+        self._heard = False
         self._random = random or Random()  # noqa: S311 (jitter, not secrecy)
 
     @property
@@ -141,24 +142,28 @@ class Informer:
         await self._synced.wait()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
-        """List and watch until cancelled. An API that does not answer is asked again with a
-        back-off.
+        """List and watch until cancelled. An API that does not answer, or whose watches bring
+        nothing, is asked again with a back-off; one event ends the back-off.
         """
         delay = 0.0
         while True:
+            self._heard = False
+            failed = False
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                delay = 0.0
             except Expired:
                 self._version = ""
             except CloudwrightError as error:
+                failed = True
                 if isinstance(error, NotFound):
                     self._version = ""
-                delay = min(max(delay * 2, BACKOFF_FIRST), BACKOFF_MAX)
                 _log.warning("watch of %s is interrupted: %s", self.resource.plural, error.message)
-                await sleep(delay * (0.5 + self._random.random() / 2))
+            delay = 0.0 if self._heard else min(max(delay * 2, BACKOFF_FIRST), BACKOFF_MAX)
+            if failed:
+                delay = max(delay, BACKOFF_FIRST)
+            await sleep(delay * (0.5 + self._random.random() / 2))
 
     async def _list(self) -> None:
         namespace, labels, fields = self._scope
@@ -184,13 +189,15 @@ class Informer:
         )
         async with aclosing(events) as stream:
             async for event in stream:
+                self._heard = True
                 self._apply(event)
 
     def _apply(self, event: WatchEvent) -> None:
         version = resource_version(event.object)
         if event.type == "DELETED":
-            self.store.put(event.object)
-            self._remove(key_of(event.object))
+            if self.store.get(key_of(event.object)) is not None:
+                self.store.put(event.object)  # handlers are told the last revision
+                self._remove(key_of(event.object))
         elif event.type in ("ADDED", "MODIFIED"):
             self._put(event.object)
         if version:

@@ -19,7 +19,8 @@ from cloudwright.client.transport import Reply, Request
 from cloudwright.model.objects import Object, name_of, namespace_of
 from cloudwright.model.resources import Resource
 
-
+# A server that closed an idle connection answers the next request so, without having read it.
+_STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 Written = tuple[Object, list[str]]
 """What a write answers: the object, and the server's warnings."""
 
@@ -69,6 +70,8 @@ class BlockingClient:
             fresh = self._kept is None
             connection = self._kept or self.connect(timeout)
             self._kept = None
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
             try:
                 connection.request(
                     request.method,
@@ -82,9 +85,12 @@ class BlockingClient:
                     {name.lower(): value for name, value in answer.getheaders()},
                     answer.read(),
                 )
+            except TimeoutError as error:
+                connection.close()
+                raise TimedOutError(f"the API did not answer within {timeout:g} s") from error
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                if fresh or attempt:
+                if fresh or attempt or not isinstance(error, _STALE):
                     raise self._gone(error) from error
                 continue
             if not answer.will_close:
@@ -183,7 +189,7 @@ class BlockingClient:
         subresource: str = "",
         content_type: str = "application/json",
         query: Sequence[tuple[str, str]] = (),
-    ) -> Written:  # type: ignore[valid-type]
+    ) -> Written:
         """Any changing request; returns the answer and the server's warnings."""
         data = json.dumps(body).encode() if body is not None else b""
         request = requests.write(

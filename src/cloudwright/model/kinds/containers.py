@@ -64,7 +64,7 @@ def env(entries: list[Any], path: str) -> list[FieldError]:
             found.append(fields.required(f"{where}.name"))
         else:
             found += wrong(f"{where}.name", name, names.env_name_problems(name))
-        if source := entry.get("valueFrom"):
+        if (source := entry.get("valueFrom")) is not None:
             found += _env_source(source, entry, f"{where}.valueFrom")
     return found
 
