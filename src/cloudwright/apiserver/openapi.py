@@ -18,16 +18,18 @@ from cloudwright.model.resources import Resource
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 GVK = "x-kubernetes-group-version-kind"
-PATCHES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
+_PATCHES = ("application/json-patch+json", "application/merge-patch+json")
+_STRATEGIC = "application/strategic-merge-patch+json"
 _COMMON = {
     "dryRun": "When present, indicates that modifications should not be persisted (All).",
     "fieldManager": "A name for the actor that makes the changes.",
     "fieldValidation": "How unknown or duplicate fields are met: Ignore, Warn or Strict.",
 }
+
+
+def patches(served: Served) -> tuple[str, ...]:
+    """The patch types to offer; clients choose a strategic merge only where it has merge keys."""
+    return (*_PATCHES, _STRATEGIC) if served.patch_keys else _PATCHES
 
 
 def definition_of(served: Served) -> str:

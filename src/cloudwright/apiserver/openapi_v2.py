@@ -109,7 +109,7 @@ def _add_paths(paths: dict[str, Any], served: Served) -> None:
             parameters.insert(0, {"name": "body", "in": "body", "required": True, "schema": schema})
         item[method] = {
             "operationId": openapi.operation_id(resource, path, method, action),
-            "consumes": list(openapi.PATCHES) if method == "patch" else ["*/*"],
+            "consumes": list(openapi.patches(served)) if method == "patch" else ["*/*"],
             "produces": ["application/json"],
             "schemes": ["https"],
             "parameters": parameters,

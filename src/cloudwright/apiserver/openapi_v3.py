@@ -157,7 +157,7 @@ def _add_paths(paths: dict[str, Any], served: Served) -> None:
         }
         if method == "patch":
             free = {"schema": {"type": "object"}}
-            operation["requestBody"] = {"content": {kind: free for kind in openapi.PATCHES}}
+            operation["requestBody"] = {"content": {kind: free for kind in openapi.patches(served)}}
         elif method in ("put", "post"):
             operation["requestBody"] = {"content": {"*/*": reference}, "required": True}
         item[method] = operation

@@ -239,6 +239,22 @@ async def test_a_pod_is_bound_once(api: Api) -> None:
     await api.create(f"{PODS}/a/binding", {}, status=400)
 
 
+async def test_a_json_patch_can_test_the_version_it_was_made_from(api: Api) -> None:
+    made = await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}, "data": {"x": "1"}})
+    seen = made["metadata"]["resourceVersion"]
+    operations = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": seen},
+        {"op": "replace", "path": "/data/x", "value": "2"},
+    ]
+    changed = await api.patch(f"{CONFIG_MAPS}/a", operations, JSON_PATCH)
+    assert changed["data"] == {"x": "2"}
+    await api.patch(f"{CONFIG_MAPS}/a", operations, JSON_PATCH, status=422)
+    pinned = {"metadata": {"resourceVersion": seen}, "data": {"x": "3"}}
+    await api.patch(f"{CONFIG_MAPS}/a", pinned, status=409)
+    pinned["metadata"]["resourceVersion"] = changed["metadata"]["resourceVersion"]
+    assert (await api.patch(f"{CONFIG_MAPS}/a", pinned))["data"] == {"x": "3"}
+
+
 async def test_patches_of_every_type(api: Api) -> None:
     await api.create(DEPLOYMENTS, deployment("web"))
     path = f"{DEPLOYMENTS}/web"

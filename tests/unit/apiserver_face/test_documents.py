@@ -13,6 +13,8 @@ from cloudwright.apiserver.openapi_v3 import OpenApiV3
 from cloudwright.apiserver.registry import Registry
 from cloudwright.model import resources
 
+STRATEGIC = "application/strategic-merge-patch+json"
+OUR_GROUPS = ("platform.example.com", "cloudwright.dev")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 CRD = {
     "metadata": {"name": "boxes.example.org"},
@@ -136,6 +138,9 @@ def test_v2_is_whole_and_has_what_kubectl_looks_for(registry):
     assert "type" not in spec["maybe"]
     patch = found["paths"]["/apis/example.org/v1/namespaces/{namespace}/boxes/{name}"]["patch"]
     assert {"dryRun", "fieldValidation"} <= {p["name"] for p in patch["parameters"]}
+    assert STRATEGIC not in patch["consumes"]
+    pod = found["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"]
+    assert STRATEGIC in pod["consumes"]
     ids = [o["operationId"] for p in found["paths"].values() for o in p.values() if "get" in p
            and isinstance(o, dict)]  # fmt: skip
     assert len(ids) == len(set(ids))
@@ -156,6 +161,11 @@ def test_v3_documents_are_whole_and_found_by_the_index(registry):
         schemas = found["components"]["schemas"]
         for reference in references(found):
             assert reference.removeprefix("#/components/schemas/") in schemas
+        for path, item in found["paths"].items():
+            ours = any(f"/{group}/" in path for group in ("example.org", *OUR_GROUPS))
+            if "patch" in item:
+                offered = item["patch"]["requestBody"]["content"]
+                assert (STRATEGIC in offered) is not ours, path
     assert documents.answer("/openapi/v3/apis/nothing/v1", "") is None
     assert documents.answer("/openapi/v3", "application/x-other").status == 406
 
