@@ -73,6 +73,9 @@ def test_a_pre_stop_hook_is_a_file_or_a_url() -> None:
     policy = {"preStopHook": "scripts/x.sh"}
     container = children.pod_template(service(lifecyclePolicy=policy))["spec"]["containers"][0]
     assert container["lifecycle"] == {"preStop": {"exec": {"command": ["scripts/x.sh"]}}}
+    policy = {"preStopHook": "x.sh"}
+    container = children.pod_template(service(lifecyclePolicy=policy))["spec"]["containers"][0]
+    assert container["lifecycle"] == {"preStop": {"exec": {"command": ["./x.sh"]}}}
 
 
 def test_the_service_has_port_80_and_each_port_by_name() -> None:

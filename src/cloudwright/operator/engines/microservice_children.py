@@ -127,7 +127,9 @@ def _container(service: Object) -> Object:
             container[key] = list(spec[key])
     hook = hook_of(service, "preStopHook")
     if hook and not is_url(hook):
-        container["lifecycle"] = {"preStop": {"exec": {"command": [hook]}}}
+        # A bare name would be looked up in PATH, not in the working directory.
+        file = hook if "/" in hook else f"./{hook}"
+        container["lifecycle"] = {"preStop": {"exec": {"command": [file]}}}
     mounts = [
         {k: volume[k] for k in ("name", *_MOUNT_KEYS) if k in volume}
         for volume in spec.get("volumes") or []
