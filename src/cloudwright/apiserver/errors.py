@@ -108,9 +108,10 @@ def qualified(plural: str, group: str) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def bad_request(message: str, *, hint: str | None = None) -> ApiError:
-    """400: the request cannot be understood."""
-    return ApiError(400, "BadRequest", message, hint=hint)
+def bad_request(message: str, *, hint: str | None = None, causes: Sequence[Cause] = ()) -> ApiError:
+    """400: the request cannot be understood; ``causes`` say which fields."""
+    details = {"causes": list(causes)} if causes else None
+    return ApiError(400, "BadRequest", message, details=details, hint=hint)
 
 
 def unauthorized(message: str = "Unauthorized") -> ApiError:

@@ -7,7 +7,7 @@ from typing import Any
 from cloudwright.apiserver import bodies, metadata
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, invalid
-from cloudwright.model import schemas
+from cloudwright.model import fields, schemas
 from cloudwright.model.objects import Object, name_of
 
 _MODES = ("", "Ignore", "Warn", "Strict")
@@ -25,19 +25,21 @@ def check(call: Call, obj: Object) -> Object:
         raise bad_request(f'fieldValidation: "{mode}" is not one of Ignore, Warn, Strict')
     schema = call.served.schema
     complaints = _duplicates(call, mode)
-    unknown = metadata.unknown(obj)
-    for path in unknown:
-        del obj["metadata"][path.removeprefix("metadata.")]
+    unknown = [fields.unknown(path) for path in metadata.unknown(obj)]
+    for error in unknown:
+        del obj["metadata"][error.path.removeprefix("metadata.")]
     if schema is not None:
         if not call.served.custom and b"null" in call.request.body:
             obj = without_nulls(obj)
-        found = [error.path for error in schemas.unknown_fields(schema, obj)]
+        found = schemas.unknown_fields(schema, obj)
         if found:
             obj = schemas.prune(schema, obj)
-        unknown += [path for path in found if path not in unknown]
-    complaints += [f'unknown field "{path}"' for path in unknown]
+        known = {error.path for error in unknown}
+        unknown += [error for error in found if error.path not in known]
+    complaints += [f'unknown field "{error.path}"' for error in unknown]
     if complaints and mode == "Strict":
-        raise bad_request("strict decoding error: " + ", ".join(complaints))
+        message = "strict decoding error: " + ", ".join(complaints)
+        raise bad_request(message, causes=[error.as_cause() for error in unknown])
     if mode != "Ignore":
         call.warnings += complaints
     if schema is not None:
