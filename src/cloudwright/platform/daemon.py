@@ -9,9 +9,11 @@ scheduler.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -34,7 +36,7 @@ from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
 from cloudwright.platform import answers, control, face
 from cloudwright.platform.config import PlatformConfig, address
-from cloudwright.platform.errors import AlreadyRunning, PortBusy
+from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
 from cloudwright.platform.processes import holder_of
 from cloudwright.platform.wiring import (
     Parts,
@@ -104,6 +106,16 @@ def main(paths: Paths, config: PlatformConfig, ready: Ready) -> int:
         known = first if isinstance(first, CloudwrightError) else CloudwrightError(repr(first))
         ready.failed(known)
         return known.exit_code
+    except OSError as error:
+        _log.error("the daemon ends: %s", error, exc_info=error)
+        full = error.errno == errno.ENOSPC
+        where = f" ({error.filename})" if error.filename else ""
+        known = CloudwrightError(
+            f"the platform cannot run: {(error.strerror or str(error)).lower()}{where}",
+            hint=f"make room on the disk of {paths.state}" if full else None,
+        )
+        ready.failed(known)
+        return known.exit_code
     return 0
 
 
@@ -142,6 +154,7 @@ class _Lock:
 
 async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
     make_passage(paths.state)
+    _check_machine(paths, config)
     async with AsyncExitStack() as stack:
         ready.step("opening the store")
         store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
@@ -218,6 +231,18 @@ async def _gateway(config: PlatformConfig, parts: Parts) -> None:
             # The socket appears when the process has started: there is no event to wait for yet.
             await anyio.sleep(0.02)
     raise CloudwrightError("the gateway does not become ready", cause=reason)
+
+
+def _check_machine(paths: Paths, config: PlatformConfig) -> None:
+    """Refuse what would fail later, before anything is made. Raises PortBusy, StartFailed."""
+    keys = ["api", "metrics"]
+    if not paths.supervisor_socket.exists():  # else a gateway of ours may hold its ports
+        keys += ["gateway", "gateway_tls"]
+    for key in keys:
+        _need_free(getattr(config, key), key)
+    crun = runtime_config(paths).crun
+    if shutil.which(crun) is None:
+        raise StartFailed(f"{crun} is not installed", hint="install the package crun")
 
 
 def _need_free(text: str, key: str) -> None:

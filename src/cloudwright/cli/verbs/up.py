@@ -10,6 +10,7 @@ import dataclasses
 import os
 import sys
 
+from cloudwright._base.errors import CloudwrightError, TimedOutError
 from cloudwright._base.paths import Paths
 from cloudwright.cli.terminal import Progress, Terminal
 
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Start it and say where it is."""
     from cloudwright.platform import lifecycle
     from cloudwright.platform.config import PlatformConfig, load
+    from cloudwright.platform.errors import AlreadyRunning, StartFailed
 
     paths = Paths.find(args.state_dir)
     lifecycle.need_root()
@@ -45,7 +47,13 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         config.save(paths.state / "config.toml")
         os.execv(sys.executable, words)  # noqa: S606 (our own interpreter)
     progress = Progress(terminal)
-    state = lifecycle.start(paths, config, progress=lambda step: progress.show([f"… {step}"]))
+    first = not paths.supervisor_socket.exists()
+    try:
+        state = lifecycle.start(paths, config, progress=lambda step: progress.show([f"… {step}"]))
+    except (StartFailed, TimedOutError) as error:
+        if first and error.code != AlreadyRunning.default_code:
+            _undo(paths, terminal)
+        raise
     progress.clear()
     word = "runs already" if before.running else "is up"
     terminal.data(f"{terminal.paint('✓', 'green')} cloudwright {word} (pid {state.pid})")
@@ -53,3 +61,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     terminal.data(f"  gateway     http://{config.gateway}  https://{config.gateway_tls}")
     terminal.data(f"  kubeconfig  {paths.kubeconfig}")
     return 0
+
+
+def _undo(paths: Paths, terminal: Terminal) -> None:
+    """Take away what a first start that failed has made; objects and images stay."""
+    from cloudwright.platform import teardown
+
+    try:
+        left = teardown.down(paths, purge=False)
+    except CloudwrightError as error:
+        terminal.warn(f"what was made is not removed: {error.message}; run `cloudwright down`")
+        return
+    for name, members in left.items():
+        terminal.warn(f"left {name}: {', '.join(members)}")
