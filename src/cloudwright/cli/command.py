@@ -5,6 +5,7 @@ codes.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,22 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
         # The reader of our pipe has seen enough; nothing may be written any more, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        terminal.flush()
+        terminal.error(_of_system(error, verb))
+        if verbose:
+            raise
+        return CloudwrightError.exit_code
+
+
+def _of_system(error: OSError, verb: str) -> CloudwrightError:
+    """What the system refused, as the one line that a person reads."""
+    where = f": {error.filename}" if error.filename else ""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return CloudwrightError(
+        f"{verb} cannot go on: {(error.strerror or repr(error)).lower()}{where}",
+        hint="make room on the disk and try again" if full else "-v shows where it happened",
+    )
 
 
 def parser_of(verb: str, module: Verb) -> argparse.ArgumentParser:
