@@ -291,9 +291,10 @@ async def test_a_config_map_is_projected_and_follows_its_object(tmp_path: Path) 
 
 async def test_unsupported_pods_fail_with_the_reason(tmp_path: Path) -> None:
     async with world(tmp_path) as w, w.running():
-        await w.create(hostNetwork=True)
+        sidecar = {"name": "helper", "image": "app:1", "restartPolicy": "Always"}
+        await w.create(initContainers=[sidecar])
         done = await w.until(lambda p: (p.get("status") or {}).get("phase") == "Failed")
-        assert "hostNetwork" in done["status"]["message"]
+        assert "restartPolicy Always is not supported" in done["status"]["message"]
         assert w.runtime.starts() == []
 
 

@@ -31,7 +31,7 @@ def surge_errors(numbers: Object, path: str) -> list[FieldError]:
 
 
 def _zero(value: object) -> bool:
-    return value in (0, "0%")
+    return value == 0 or (isinstance(value, str) and int(value[:-1]) == 0)
 
 
 def _defaults(deployment: Object) -> None:
