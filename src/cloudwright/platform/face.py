@@ -49,7 +49,7 @@ async def serve_metrics(
 ) -> None:
     """``/metrics`` of the daemon and, merged, of every proxy, until the stack unwinds.
 
-    A port that is taken is logged and left out: metrics are not worth a failed start.
+    A port that was taken since the start began is logged and left out: metrics are not worth it.
     """
     from aiohttp import web
     from prometheus_client import REGISTRY, generate_latest
