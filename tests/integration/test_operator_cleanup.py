@@ -187,7 +187,7 @@ async def test_a_namespace_with_a_running_service_ends(tmp_path: Path) -> None:
             "apiVersion": "platform.example.com/v1",
             "kind": "MicroService",
             "metadata": {"name": "pay", "namespace": "team"},
-            "spec": {"version": "1", "replicas": 2, "config": {"a": "b"}},
+            "spec": {"version": "1.0.0", "replicas": 2, "config": {"a": "b"}},
         }
         await w.client.create(MICRO_SERVICE, service)
         await w.until(
