@@ -1,4 +1,4 @@
-"""Skips what a machine cannot do, with the reason; everything else is in the room's own conftest."""
+"""Skips what a machine cannot do, with the reason; the rest is in each room's own conftest."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ async def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--rate", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--at-least", type=int, default=600, help="requests, also after SIGTERM")
     args = parser.parse_args()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -61,15 +62,15 @@ async def main() -> None:
     async with ClientSession(connector=TCPConnector(limit=0), timeout=timeout) as session:
         start = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
-            while not stop.is_set() and (now := time.monotonic() - start) < args.seconds:
+            print("started", flush=True)
+            while (now := time.monotonic() - start) < args.seconds:
+                if stop.is_set() and tally.sent >= args.at_least:
+                    break
                 due = int(now * args.rate)
                 for _ in range(due - tally.sent):
                     tally.sent += 1
                     tasks.create_task(one(session, args.url, tally, start))
-                try:
-                    await asyncio.wait_for(stop.wait(), 1 / args.rate)
-                except TimeoutError:
-                    continue
+                await asyncio.sleep(1 / args.rate)
         elapsed = time.monotonic() - start
     print(
         json.dumps(

@@ -170,6 +170,8 @@ class Load:
         words = [sys.executable, str(ROOT / "tests" / "load.py"), f"{GATEWAY}{path}"]
         words += ["--rate", str(rate), "--seconds", str(seconds)]
         self._process = made.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "started\n"
 
     def finish(self) -> dict[str, Any]:
         self._process.terminate()
