@@ -10,6 +10,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from cloudwright.platform.lifecycle import daemon_state
 from tests.machine import Machine, machine
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -25,6 +28,9 @@ pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark
 KILLS = 20
 LATEST_SECONDS = 1.5
 """The last moment after a patch at which the daemon is killed."""
+START_KILLS = 0.3
+"""How often the daemon is also killed while it starts again."""
+START_SECONDS = 0.8
 SETTLE = "90s"
 REPLICAS = 2
 VERSIONS = ("1.11.0", "1.12.0")
@@ -142,8 +148,27 @@ def kill_in_rollout(made: Machine, chance: random.Random, number: int) -> str:
     write_counter(made, number)
     time.sleep(chance.uniform(0, LATEST_SECONDS))  # the random moment is the point
     os.kill(made.daemon, signal.SIGKILL)
+    if chance.random() < START_KILLS:
+        kill_in_start(made, chance)
     made.run("up")
     return version
+
+
+def kill_in_start(made: Machine, chance: random.Random) -> None:
+    """Start the daemon and kill it while it takes over."""
+    starting = made.popen(
+        *(sys.executable, "-m", "cloudwright.cli.main", "up"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    while not daemon_state(made.paths).running:
+        assert starting.poll() is None, starting.communicate()
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, START_SECONDS))
+    os.kill(made.daemon, signal.SIGKILL)
+    said, _ = starting.communicate(timeout=60)
+    if starting.returncode != 0:  # else it was ready first
+        assert "ended while starting" in said, said
 
 
 def test_twenty_kills_in_rollouts_lose_and_leak_nothing(echo: Machine) -> None:
@@ -152,9 +177,12 @@ def test_twenty_kills_in_rollouts_lose_and_leak_nothing(echo: Machine) -> None:
     chance = random.Random(seed)
     before = footprint(echo)
     version = VERSIONS[-1]
+    seen: set[str] = set()
     for number in range(KILLS):
         version = kill_in_rollout(echo, chance, number)
+        seen |= {pod["metadata"]["uid"] for pod in echo.get("pods")["items"]}
     settled(echo, version)
+    assert len(seen) >= KILLS, f"seed {seed}: the kills met hardly any roll-out"
 
     kept = {item["metadata"]["name"]: item for item in echo.get("configmaps")["items"]}
     for number in range(KILLS):
