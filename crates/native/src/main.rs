@@ -8,7 +8,10 @@ const USAGE: &str = "usage: cloudwright-native (supervisor|gateway|sidecar) [--h
 
 fn main() {
     let mut words: Vec<String> = std::env::args().collect();
-    let called_as = words.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let called_as = words
+        .first()
+        .and_then(|path| path.rsplit('/').next())
+        .unwrap_or_default();
     let role = match called_as {
         "supervisor" | "gateway" | "sidecar" => called_as.to_owned(),
         _ => {
