@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -141,13 +142,23 @@ def write_counter(made: Machine, number: int) -> None:
     )
 
 
+def kill(pid: int) -> None:
+    """SIGKILL; returns when the process has ended, as it is still seen while it ends."""
+    handle = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        assert select.select([handle], [], [], 10)[0], f"{pid} does not end"
+    finally:
+        os.close(handle)
+
+
 def kill_in_rollout(made: Machine, chance: random.Random, number: int) -> str:
     """Patch, kill the daemon a moment later, start it again. Returns the version patched."""
     version = VERSIONS[number % 2]
     made.run("patch", "ms", "echo", "-p", json.dumps({"spec": {"version": version}}))
     write_counter(made, number)
     time.sleep(chance.uniform(0, LATEST_SECONDS))  # the random moment is the point
-    os.kill(made.daemon, signal.SIGKILL)
+    kill(made.daemon)
     if chance.random() < START_KILLS:
         kill_in_start(made, chance)
     made.run("up")
@@ -165,7 +176,7 @@ def kill_in_start(made: Machine, chance: random.Random) -> None:
         assert starting.poll() is None, starting.communicate()
         time.sleep(0.01)
     time.sleep(chance.uniform(0, START_SECONDS))
-    os.kill(made.daemon, signal.SIGKILL)
+    kill(made.daemon)
     said, _ = starting.communicate(timeout=60)
     if starting.returncode != 0:  # else it was ready first
         assert "ended while starting" in said, said
