@@ -20,8 +20,8 @@ from tests.machine import Machine, machine
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROGRAM = """\
-import os, signal, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import os, signal, sys, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -30,6 +30,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        time.sleep(60 if self.path == "/hangs" else 0)
         self.answer(500)
 
     def answer(self, status):
@@ -43,7 +44,7 @@ class Answers(BaseHTTPRequestHandler):
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-HTTPServer(("", int(os.environ.get("PORT", "8080"))), Answers).serve_forever()
+ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Answers).serve_forever()
 """
 API = "https://127.0.0.1:6443"
 WAIT_SECONDS = 30.0
@@ -235,22 +236,25 @@ def test_a_pre_stop_hook_that_hangs_is_ended_with_the_grace_period(bad: Machine)
     until(lambda: not [name for name in names(bad, "pods") if name.startswith("hanging-")])
 
 
-def test_a_post_rollout_hook_that_fails_is_told_and_the_version_serves(bad: Machine) -> None:
+@pytest.mark.parametrize(("path", "words"), [("fails", "500"), ("hangs", "did not answer within")])
+def test_a_broken_post_rollout_hook_is_told_and_the_version_serves(
+    bad: Machine, path: str, words: str
+) -> None:
     bad.apply(service("answers"))
     bad.run("wait", "ms/answers", "--for", "condition=Ready", "--timeout", "30s")
-    hook = {"postRolloutHook": "webhook://answers/told"}
-    bad.apply(service("caller", lifecyclePolicy=hook))
-    retrying = event(bad, "HookRetrying", "caller")["message"]
-    assert "webhook://answers/told" in retrying
-    assert "500" in retrying
-    status = bad.get("ms", "caller")["status"]
+    url, name = f"webhook://answers/{path}", f"caller-{path}"
+    bad.apply(service(name, lifecyclePolicy={"postRolloutHook": url}))
+    retrying = event(bad, "HookRetrying", name)["message"]
+    assert url in retrying
+    assert words in retrying
+    status = bad.get("ms", name)["status"]
     conditions = {c["type"]: c for c in status["conditions"]}
     assert conditions["PostRolloutHook"]["status"] == "False"
-    assert "500" in conditions["PostRolloutHook"]["message"]
+    assert words in conditions["PostRolloutHook"]["message"]
     assert status["readyReplicas"] == 1
-    assert "webhook://answers/told" in bad.run("why", "ms/caller").stdout
-    assert "200" in bad.curl("/caller/").stdout
-    bad.run("delete", "ms", "caller", "answers", "--yes", "--wait")
+    assert url in bad.run("why", f"ms/{name}").stdout
+    assert "200" in bad.curl(f"/{name}/").stdout
+    bad.run("delete", "ms", name, "answers", "--yes", "--wait")
 
 
 def test_a_post_rollout_hook_in_the_image_is_refused(bad: Machine) -> None:
@@ -336,6 +340,15 @@ def test_up_names_who_holds_a_port_and_leaves_nothing(fresh: Machine, key: str) 
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_a_start_that_fails_midway_leaves_nothing_and_can_be_repeated(fresh: Machine) -> None:
+    env = {**fresh.environment(), "CLOUDWRIGHT_NATIVE": "/bin/false"}
+    answer = fresh.run("up", check=False, env=env)
+    assert "… making the pod network" in answer.stderr
+    refused(answer, "the supervisor does not start", "exit code 1")
+    assert fresh.inventory().empty, fresh.inventory()
+    fresh.run("up")
 
 
 def test_without_root_up_and_down_say_so(fresh: Machine) -> None:
