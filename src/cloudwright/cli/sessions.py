@@ -77,11 +77,16 @@ class Session:
             raise UsageError("name a kind, or KIND/NAME", hint="for example: pods, ms/payment")
         if any("/" in item for item in items):
             return [self._slashed(item) for item in items]
-        kinds = [self.resource(word) for word in items[0].split(",")]
+        kinds = [kind for word in items[0].split(",") for kind in self._kinds(word)]
         names = items[1:]
         if not names:
             return [(kind, "") for kind in kinds]
         return [(kind, name) for kind in kinds for name in names]
+
+    def _kinds(self, word: str) -> list[Resource]:
+        """The kinds of a category (``all``), or the one kind that ``word`` names."""
+        members = [resource for resource in BUILT_IN if word in resource.categories]
+        return members or [self.resource(word)]
 
     def _slashed(self, item: str) -> tuple[Resource, str]:
         kind, slash, name = item.partition("/")

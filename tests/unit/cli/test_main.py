@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import io
+import json
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from cloudwright._base.errors import CloudwrightError, NotFoundError, Place, render
 from cloudwright.cli import command, main
 from cloudwright.cli.readiness import readiness
+from cloudwright.cli.sessions import Session
 from cloudwright.cli.terminal import Progress, Terminal
 from cloudwright.cli.verbs import complete, wait
 
@@ -149,3 +153,21 @@ def test_completion_knows_verbs_flags_and_kinds() -> None:
     assert "apply" in complete.candidates([], "", args)
     assert "--watch" in complete.candidates(["get"], "--w", args)
     assert "pods" in complete.candidates(["get"], "", args)
+
+
+def test_a_category_names_several_kinds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(
+        json.dumps(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+                "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+                "users": [{"name": "c", "user": {}}],
+            }
+        )
+    )
+    args = argparse.Namespace(kubeconfig=str(file), context=None, state_dir=None)
+    kinds = {resource.plural for resource, _ in Session(args).targets(["all"])}
+    assert {"pods", "services", "deployments", "microservices"} <= kinds
+    assert "secrets" not in kinds
