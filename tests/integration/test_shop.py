@@ -178,6 +178,8 @@ def test_logs_and_exec(shop: Machine) -> None:
         "exec", name, "--", "python3", "-c", "import os;print(os.getuid(),os.getpid())"
     )
     assert answer.stdout.split()[0] == "65532"
+    told = shop.run("exec", name, "--", "python3", "-c", "import os;print(os.environ['HOSTNAME'])")
+    assert told.stdout.strip() == name
     failed = shop.run("exec", name, "--", "python3", "-c", "raise SystemExit(7)", check=False)
     assert failed.returncode == 7
 

@@ -15,7 +15,7 @@ from cloudwright.model.sandbox import (
     Mount,
     SecurityContext,
 )
-from cloudwright.node import environment
+from cloudwright.node import environment, etcfiles
 from cloudwright.node.errors import ConfigError
 from cloudwright.node.names import container_id
 
@@ -110,7 +110,7 @@ def container_spec(
         image=str(container["image"]),
         command=environment.expand_all(container.get("command") or [], env),
         args=environment.expand_all(container.get("args") or [], env),
-        env=dict(env),
+        env={"HOSTNAME": etcfiles.hostname(pod), **env},
         working_dir=str(container.get("workingDir") or ""),
         mounts=tuple(mounts),
         limits=limits(container),

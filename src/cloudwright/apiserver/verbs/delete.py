@@ -201,7 +201,7 @@ def parse_options(call: Call) -> Options:
         raise bad_request('dryRun: only ["All"] is supported')
     if body.get("dryRun"):
         call.dry = True
-    if policy and policy not in _POLICIES:
+    if policy and (not isinstance(policy, str) or policy not in _POLICIES):
         names = ", ".join(_POLICIES)
         raise bad_request(f'propagationPolicy: "{policy}" is not one of {names}')
     if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
