@@ -1,7 +1,7 @@
 """Runs every benchmark beside this file, one after the other, and prints what each prints.
 
     make bench                         # all of them
-    python benchmarks/run.py platform  # one
+    python benchmarks/run.py whole_platform
 
 A benchmark that fails is said so and does not stop the others; the exit code is then 1.
 """

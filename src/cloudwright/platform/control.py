@@ -1,8 +1,7 @@
 """The daemon's own socket (``RUN/daemon.sock``, root only): what is not an object of the API.
 
-``GET /status`` parts and versions · ``GET /usage`` CPU and memory · ``GET /certificates`` of
-every proxy ·
-``POST /rotate`` all certificates · ``GET /why/route?…`` from the mesh. JSON in, JSON out.
+``GET /status`` parts and memory · ``GET /usage`` CPU and memory · ``GET /proxies`` of the mesh ·
+``POST /rotate`` all certificates. JSON out.
 """
 
 from __future__ import annotations
