@@ -5,6 +5,7 @@ how each of its tests ended.
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,9 @@ def run(file: Path, report: Path) -> dict[str, list[str]]:
     """The failures of each test in ``file``; a test that was skipped counts as failed."""
     enclosed = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "-"]
     words = [sys.executable, "-m", "pytest", str(file), "--tb=short", f"--junitxml={report}"]
-    done = subprocess.run([*enclosed, *words], capture_output=True, text=True, timeout=200)
+    if os.environ.get("CI"):  # once more here: outside, only the report would be read again
+        words += ["--reruns", "1"]
+    done = subprocess.run([*enclosed, *words], capture_output=True, text=True, timeout=400)
     assert report.exists(), done.stdout + done.stderr
     found: dict[str, list[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
