@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from cloudwright.apiserver.identity import User
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
 
-Operation = Literal["CREATE", "UPDATE", "DELETE"]
+Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
 @dataclass(slots=True)
@@ -29,6 +29,10 @@ class Review:
     dry_run: bool
     warnings: list[str] = field(default_factory=list)
     """Shown to the client as ``Warning`` headers."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """What rules noted for the audit log."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """``CreateOptions``, ``UpdateOptions`` or ``DeleteOptions`` as the client gave them."""
 
 
 class Admission(Protocol):
