@@ -1,0 +1,160 @@
+"""ResourceQuota: a write is refused when it would use more than its namespace may.
+
+What a write uses is added to ``status.used`` of each quota, under a guard, before the object is
+stored: two writers cannot both take the last of it. What a failed write or a deletion gives back
+is found by the quota controller, which counts anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloudwright.apiserver import encoding
+from cloudwright.apiserver.admission.plugins.plugin import Plugin, refused, written
+from cloudwright.apiserver.admission.review import Review
+from cloudwright.apiserver.errors import ApiError
+from cloudwright.apiserver.registry import storage_of
+from cloudwright.apiserver.shelf import Shelf
+from cloudwright.apiserver.store.interface import Compare, Store, Txn, Write
+from cloudwright.model import quota
+from cloudwright.model.fields import FieldError
+from cloudwright.model.objects import Object
+from cloudwright.model.quantities import parse
+from cloudwright.model.quota import Usage
+
+_PREFIX = storage_of("", "resourcequotas")
+_ATTEMPTS = 32
+_GROWS = frozenset({("", "pods"), ("", "services"), ("", "persistentvolumeclaims")})
+"""Kinds of which a change can use more than before."""
+
+
+class ResourceQuotas(Plugin):
+    """Charges the quotas of the namespace. Must be the last rule that may refuse."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._quotas: Shelf[Object] = Shelf(store, _PREFIX, lambda found: found)
+
+    def concerns(self, review: Review) -> bool:
+        """New objects of a namespace, and changes of the kinds whose size is counted."""
+        resource = review.resource
+        if not resource.namespaced or review.subresource not in ("", "resize"):
+            return False
+        if review.operation == "CREATE":
+            return True
+        return review.operation == "UPDATE" and (resource.group, resource.plural) in _GROWS
+
+    async def validate(self, review: Review) -> Sequence[FieldError]:
+        """Charge each quota that the object counts in."""
+        quotas = await self._quotas.fresh()
+        prefix = f"{_PREFIX}{review.namespace}/"
+        keys = sorted(key for key in quotas if key.startswith(prefix)) if quotas else ()
+        if not keys or _about_itself(review):
+            return ()
+        resource, obj = review.resource, written(review)
+        new = quota.usage(resource.group, resource.plural, obj)
+        old: Usage = {}
+        if review.old is not None:
+            old = quota.usage(resource.group, resource.plural, review.old)
+        for key in keys:
+            if quota.concerns(quotas[key], resource.group, resource.plural, obj):
+                delta = {name: value - old.get(name, 0) for name, value in new.items()}
+                self._stated(review, quotas[key], obj)
+                await self._charge(review, key, delta)
+        return ()
+
+    @staticmethod
+    def _stated(review: Review, found: Object, obj: Object) -> None:
+        if review.operation != "CREATE" or review.resource.plural != "pods":
+            return
+        missing = quota.missing(found, obj)
+        if missing:
+            parts = [f"{name} for: {','.join(missing[name])}" for name in sorted(missing)]
+            name = found["metadata"]["name"]
+            raise refused(review, f"failed quota: {name}: must specify {'; '.join(parts)}")
+
+    async def _charge(self, review: Review, key: str, delta: Usage) -> None:
+        for _ in range(_ATTEMPTS):
+            record = await self._store.get(key)
+            if record is None:
+                return
+            found = encoding.decode(record.value)
+            hard = (found.get("spec") or {}).get("hard") or {}
+            more = {name: value for name, value in delta.items() if name in hard and value}
+            if not more:
+                return
+            used = await self._used(found, hard, review.namespace)
+            self._check(review, found, hard, used, more)
+            if review.dry_run:
+                return
+            after = {
+                name: quota.text(name, parse(used.get(name, 0)) + more.get(name, 0))
+                for name in hard
+            }
+            found["status"] = {"hard": hard, "used": after}
+            txn = Txn((Compare(key, record.revision),), Write(key, encoding.template(found)))
+            if (await self._store.commit(txn)).record is not None:
+                return
+        raise ApiError(
+            409,
+            "Conflict",
+            f"the quota {key.rpartition('/')[2]} is being changed by too many; try again",
+        )
+
+    @staticmethod
+    def _check(
+        review: Review,
+        found: Object,
+        hard: Mapping[str, Any],
+        used: Mapping[str, str],
+        more: Usage,
+    ) -> None:
+        over = quota.exceeded(hard, used, more)
+        if over:
+            wanted = {name: quota.text(name, more[name]) for name in over}
+            raise refused(
+                review,
+                f"exceeded quota: {found['metadata']['name']}, "
+                f"requested: {quota.pretty(over, wanted)}, "
+                f"used: {quota.pretty(over, used)}, limited: {quota.pretty(over, hard)}",
+            )
+
+    async def _used(
+        self, found: Object, hard: Mapping[str, Any], namespace: str
+    ) -> Mapping[str, str]:
+        """What is used: as the status says, or counted when it does not know all limits yet."""
+        status = found.get("status") or {}
+        used: Mapping[str, str] = status.get("used") or {}
+        if set(hard) <= set(used):
+            return used
+        parts = []
+        for group, plural in counted(hard):
+            page = await self._store.page(f"{storage_of(group, plural)}{namespace}/")
+            for record in page.records:
+                obj = encoding.decode(record.value)
+                if quota.concerns(found, group, plural, obj):
+                    parts.append(quota.usage(group, plural, obj))
+        return quota.total(parts, hard)
+
+
+def counted(hard: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The resources (group, plural) that a quota's limits are about."""
+    found: dict[tuple[str, str], None] = {}
+    for name in hard:
+        if name.startswith("count/"):
+            plural, _, group = name.removeprefix("count/").partition(".")
+            found[(group, plural)] = None
+        elif name.startswith("services"):
+            found[("", "services")] = None
+        elif name.endswith(("requests.storage", "persistentvolumeclaims")):
+            found[("", "persistentvolumeclaims")] = None
+        elif name in ("configmaps", "secrets", "replicationcontrollers", "resourcequotas"):
+            found[("", name)] = None
+        else:
+            found[("", "pods")] = None
+    return list(found)
+
+
+def _about_itself(review: Review) -> bool:
+    return review.operation == "UPDATE" and review.resource.plural == "resourcequotas"
