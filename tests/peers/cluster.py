@@ -1,4 +1,4 @@
-"""One API server for tests, whoever made it: its address, its authority, credentials for anybody."""
+"""One API server for tests, whoever made it: where it is, and credentials for anybody."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A certificate authority for one test cluster: a CA, server and client certificates, a signing key."""
+"""The certificates of one test cluster: its authority, the server's, any client's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def write_key(file: Path, key: Key) -> None:
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Key) -> x509.CertificateBuilder:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -78,6 +78,9 @@ class Authority:
             _builder(subject, subject, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
@@ -108,8 +111,11 @@ class Authority:
         certificate, key_file = self.directory / f"{file}.crt", self.directory / f"{file}.key"
         if not certificate.exists():
             key = ec.generate_private_key(ec.SECP256R1())
-            builder = _builder(subject, self._subject, key).add_extension(
-                x509.ExtendedKeyUsage([usage]), critical=False
+            issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = (
+                _builder(subject, self._subject, key)
+                .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+                .add_extension(issuer, critical=False)
             )
             if names is not None:
                 builder = builder.add_extension(names, critical=False)
