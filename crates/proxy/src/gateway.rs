@@ -15,6 +15,7 @@ use crate::{
     respond::Refusal,
     router,
     serve::{self, Style},
+    table::Cluster,
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -86,7 +87,7 @@ async fn answer(
         let message = "no route matches this host and path";
         return exchange.refuse(&Refusal::new(StatusCode::NOT_FOUND, "no_route", message));
     };
-    let Some(cluster) = route.cluster.clone() else {
+    let Some(cluster) = route.cluster.as_ref().map(Cluster::choose) else {
         let message = format!("the Service {} does not exist", route.label);
         return exchange.refuse(&Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,

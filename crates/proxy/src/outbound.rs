@@ -25,7 +25,7 @@ pub async fn handle(proxy: Arc<Proxy>, stream: TcpStream, _peer: SocketAddr) {
         // Nothing redirected it: used as a plain HTTP proxy, where `Host` names the Service.
         return by_host(proxy, stream).await;
     };
-    let cluster = proxy.table.load().by_address(original).cloned();
+    let cluster = proxy.table.load().by_address(original).map(Cluster::choose);
     match cluster {
         Some(cluster) if cluster.protocol == Protocol::Tcp => raw(&proxy, stream, &cluster).await,
         Some(_) => {
@@ -115,7 +115,7 @@ async fn captured(
     request: Request<Incoming>,
 ) -> Response<Body> {
     // Looked up for each request: a long connection must follow the snapshot.
-    let cluster = proxy.table.load().by_address(original).cloned();
+    let cluster = proxy.table.load().by_address(original).map(Cluster::choose);
     respond(proxy, request, cluster, || original.to_string()).await
 }
 
@@ -126,7 +126,7 @@ pub async fn named(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<Bo
         .table
         .load()
         .by_host(&host, &proxy.boot.namespace)
-        .cloned();
+        .map(Cluster::choose);
     respond(proxy, request, cluster, || host).await
 }
 

@@ -47,6 +47,14 @@ pub struct ServiceEndpoint {
     pub ports: std::collections::BTreeMap<String, u16>,
 }
 
+/// One Service of the same namespace that takes a share of another one's requests.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Backend {
+    pub service: String,
+    /// Requests go by weight / sum of all weights; 0 gets none.
+    pub weight: u32,
+}
+
 /// A Service; `cluster_ip` may be missing, empty or `None` (headless).
 #[derive(Debug, Clone, Deserialize)]
 pub struct Service {
@@ -59,6 +67,9 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     #[serde(default)]
     pub endpoints: Vec<ServiceEndpoint>,
+    /// Who answers its requests, port by port; nobody else than itself when empty.
+    #[serde(default)]
+    pub backends: Vec<Backend>,
 }
 
 /// What may be tried again.
@@ -231,6 +242,13 @@ fn check_service(service: &Service, place: &str, domain: &str) -> Result<(), Sna
             return Err(refuse(format!("{place}.ports"), "0 is no port"));
         }
     }
+    let total: u64 = service.backends.iter().map(|b| u64::from(b.weight)).sum();
+    if !service.backends.is_empty() && total == 0 {
+        return Err(refuse(
+            format!("{place}.backends"),
+            "every weight is 0: nobody would answer",
+        ));
+    }
     Ok(())
 }
 
@@ -310,6 +328,10 @@ pub(crate) mod tests {
         assert_eq!(place, "services[0].cluster_ip");
         let place = refused(|v| v["routes"][0]["path_prefix"] = "x".into()).place;
         assert_eq!(place, "routes[0].path_prefix");
+        let none = refused(|v| {
+            v["services"][0]["backends"] = serde_json::json!([{"service": "payment", "weight": 0}]);
+        });
+        assert_eq!(none.place, "services[0].backends");
         let twice = refused(|v| {
             let copy = v["services"][0].clone();
             v["services"].as_array_mut().unwrap().push(copy);

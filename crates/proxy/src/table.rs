@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddrV4},
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,9 +26,22 @@ pub struct Cluster {
     balancer: LoadBalancer,
     pub endpoints: Vec<Arc<Endpoint>>,
     turn: AtomicUsize,
+    /// Set once the whole table is known. Weak, as a Service may name itself.
+    split: OnceLock<Vec<(u32, Weak<Cluster>)>>,
 }
 
 impl Cluster {
+    /// Who answers the next request: itself, or one of its weighted backends.
+    ///
+    /// A backend without endpoints is left out: a share is a wish, an answer is a promise.
+    #[must_use]
+    pub fn choose(self: &Arc<Self>) -> Arc<Self> {
+        match self.split.get() {
+            None => Arc::clone(self),
+            Some(split) => draw(split, fastrand::u64(..)).unwrap_or_else(|| Arc::clone(self)),
+        }
+    }
+
     /// The next endpoint, by preference one that is not in `tried`.
     pub fn pick(
         &self,
@@ -42,6 +55,25 @@ impl Cluster {
         let index = balance::pick(&self.endpoints, tried, policy, turn, random, now_ms)?;
         self.endpoints.get(index).map(|endpoint| (index, endpoint))
     }
+}
+
+/// The backend that `random` falls on, by weight among those that have endpoints.
+fn draw(split: &[(u32, Weak<Cluster>)], random: u64) -> Option<Arc<Cluster>> {
+    let alive = || {
+        split
+            .iter()
+            .filter_map(|(weight, cluster)| cluster.upgrade().map(|it| (u64::from(*weight), it)))
+            .filter(|(weight, cluster)| *weight > 0 && !cluster.endpoints.is_empty())
+    };
+    let total: u64 = alive().map(|(weight, _)| weight).sum();
+    let mut point = random.checked_rem(total)?;
+    for (weight, cluster) in alive() {
+        if point < weight {
+            return Some(cluster);
+        }
+        point -= weight;
+    }
+    None
 }
 
 /// When and how often a request is tried again.
@@ -123,6 +155,9 @@ impl Table {
         for service in &snapshot.services {
             table.add_service(service, old, own);
         }
+        for service in &snapshot.services {
+            table.split(service);
+        }
         for route in &snapshot.routes {
             let label = format!("{}/{}:{}", route.namespace, route.service, route.port);
             let target = Arc::new(Route {
@@ -187,6 +222,23 @@ impl Table {
             .insert(service.name.clone(), (ports, first));
     }
 
+    /// Lets every port of `service` know the same port of its backends.
+    fn split(&self, service: &snapshot::Service) {
+        if service.backends.is_empty() {
+            return;
+        }
+        for port in &service.ports {
+            let Some(cluster) = self.port(&service.namespace, &service.name, port.port) else {
+                continue;
+            };
+            let found = service.backends.iter().filter_map(|backend| {
+                self.port(&service.namespace, &backend.service, port.port)
+                    .map(|target| (backend.weight, Arc::downgrade(target)))
+            });
+            cluster.split.get_or_init(|| found.collect());
+        }
+    }
+
     fn cluster(
         &mut self,
         service: &snapshot::Service,
@@ -212,6 +264,7 @@ impl Table {
                 balancer: service.load_balancer,
                 endpoints: vec![Arc::clone(&endpoint)],
                 turn: AtomicUsize::new(0),
+                split: OnceLock::new(),
             };
             self.by_address
                 .entry(address)
@@ -227,6 +280,7 @@ impl Table {
             balancer: service.load_balancer,
             endpoints,
             turn: AtomicUsize::new(turn),
+            split: OnceLock::new(),
         }
     }
 
@@ -324,6 +378,55 @@ mod tests {
         }
         assert!(table.by_host("payment.other", "default").is_none());
         assert_eq!(table.local_protocol(8080), Some(Protocol::Http));
+    }
+
+    fn with_canary(weights: (u32, u32), canary_ip: Option<&str>) -> Table {
+        let mut value = crate::snapshot::tests::example();
+        let mut canary = value["services"][0].clone();
+        canary["name"] = "payment-canary".into();
+        canary["cluster_ip"] = "10.96.0.13".into();
+        match canary_ip {
+            Some(ip) => canary["endpoints"][0]["ip"] = ip.into(),
+            None => canary["endpoints"] = serde_json::json!([]),
+        }
+        value["services"].as_array_mut().unwrap().push(canary);
+        value["services"][0]["backends"] = serde_json::json!([
+            {"service": "payment", "weight": weights.0},
+            {"service": "payment-canary", "weight": weights.1},
+            {"service": "gone", "weight": 50}]);
+        let snapshot = Snapshot::parse(value.to_string().as_bytes(), "cluster.local").unwrap();
+        Table::build(&snapshot, &Table::default(), None)
+    }
+
+    fn share(table: &Table) -> f64 {
+        let payment = table.by_host("payment", "default").unwrap();
+        let hits = (0..10_000)
+            .filter(|_| &*payment.choose().label == "default/payment-canary:80")
+            .count();
+        hits as f64 / 10_000.0
+    }
+
+    #[test]
+    fn requests_are_split_by_weight() {
+        let share_of = |weights| share(&with_canary(weights, Some("10.244.0.6")));
+        assert!((0.07..0.13).contains(&share_of((90, 10))));
+        assert!((0.45..0.55).contains(&share_of((1, 1))));
+        assert!(share_of((100, 0)) == 0.0);
+        assert!(share_of((0, 100)) == 1.0);
+    }
+
+    #[test]
+    fn a_backend_without_endpoints_gets_no_request() {
+        assert!(share(&with_canary((90, 10), None)) == 0.0);
+        // Even when it should get all of them.
+        assert!(share(&with_canary((0, 100), None)) == 0.0);
+    }
+
+    #[test]
+    fn a_service_without_backends_is_itself() {
+        let table = Table::build(&example(), &Table::default(), None);
+        let payment = table.by_host("payment", "default").unwrap();
+        assert!(Arc::ptr_eq(payment, &payment.choose()));
     }
 
     #[test]

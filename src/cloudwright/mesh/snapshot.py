@@ -7,6 +7,7 @@ what a proxy would not accept is left out here, with the reason.
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from cloudwright.mesh.routes import Verdict, judge
 from cloudwright.model.objects import (
     Object,
+    annotations_of,
     deleting,
     key_of,
     labels_of,
@@ -23,6 +25,9 @@ from cloudwright.model.objects import (
 )
 
 SERVICE_NAME = "kubernetes.io/service-name"
+BACKENDS = "cloudwright.dev/backends"
+"""Annotation of a Service: ``{"NAME": WEIGHT, …}``, Services of its namespace that answer in its
+place, by weight; its own name may be among them."""
 _GRPC = ("grpc", "kubernetes.io/h2c")
 
 
@@ -78,6 +83,7 @@ def build(inputs: Inputs) -> Built:
         entry["endpoints"] = _endpoints(pieces, entry, pods, inputs, problems)
         services.append(entry)
     services.sort(key=lambda entry: (entry["namespace"], entry["name"]))
+    _split(services, inputs.services, problems)
     ports = {(s["namespace"], s["name"]): [p["port"] for p in s["ports"]] for s in services}
     judged = judge(inputs.routes, ports)
     problems += [
@@ -87,6 +93,45 @@ def build(inputs: Inputs) -> Built:
     ]
     body = {"trust_domain": inputs.trust_domain, "services": services, "routes": judged.served}
     return Built(body, judged.verdicts, problems)
+
+
+def _split(
+    entries: Iterable[dict[str, Any]], services: Iterable[Object], problems: list[Problem]
+) -> None:
+    """Add the weighted backends that annotations ask for, those that there are."""
+    known = {(entry["namespace"], entry["name"]): entry for entry in entries}
+    for service in services:
+        text = annotations_of(service).get(BACKENDS)
+        entry = known.get((namespace_of(service), name_of(service)))
+        if not text or entry is None:
+            continue
+        subject = f"Service {key_of(service)}"
+        try:
+            weights = _weights(text)
+        except ValueError as error:
+            problems.append(Problem(subject, f"annotation {BACKENDS}: {error}"))
+            continue
+        found = []
+        for name, weight in sorted(weights.items()):
+            if (entry["namespace"], name) in known:
+                found.append({"service": name, "weight": weight})
+            else:
+                message = f"annotation {BACKENDS}: there is no Service {name}"
+                problems.append(Problem(subject, message))
+        if any(backend["weight"] for backend in found):
+            entry["backends"] = found
+
+
+def _weights(text: str) -> dict[str, int]:
+    """Raises ValueError (also for bad JSON)."""
+    weights = json.loads(text)
+    good = isinstance(weights, dict) and all(
+        isinstance(w, int) and not isinstance(w, bool) and 0 <= w <= 1_000_000
+        for w in weights.values()
+    )
+    if not good:
+        raise ValueError('must be like {"payment": 90, "payment-canary": 10}')
+    return dict(weights)
 
 
 def addresses_in(body: Mapping[str, Any]) -> set[str]:

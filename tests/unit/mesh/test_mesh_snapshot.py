@@ -251,3 +251,42 @@ def test_order_never_matters_and_the_invariants_hold(
     assert addresses_in(without(body, excluded | set(list(everything)[:1]))) == (
         everything - excluded - set(list(everything)[:1])
     )
+
+
+def split(text: str) -> tuple[Any, list[str]]:
+    """The backends of a Service with that annotation, and the problems told."""
+    annotated = service("payment")
+    annotated["metadata"]["annotations"] = {"cloudwright.dev/backends": text}
+    canary = service("payment-canary", "10.96.0.13")
+    made = build(Inputs(DOMAIN, services=[annotated, canary]))
+    assert [s["name"] for s in made.body["services"]] == ["payment", "payment-canary"]
+    return made.body["services"][0].get("backends"), [p.reason for p in made.problems]
+
+
+def test_the_annotation_splits_the_requests_of_a_service() -> None:
+    backends, problems = split('{"payment": 90, "payment-canary": 10}')
+    assert backends == [
+        {"service": "payment", "weight": 90},
+        {"service": "payment-canary", "weight": 10},
+    ]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "Expecting"),
+        ("[]", "must be like"),
+        ('{"payment": -1}', "must be like"),
+        ('{"payment": true}', "must be like"),
+        ('{"gone": 5}', "there is no Service gone"),
+    ],
+)
+def test_a_bad_split_is_told_and_the_service_answers_itself(text: str, told: str) -> None:
+    backends, problems = split(text)
+    assert backends is None
+    assert told in problems[0]
+
+
+def test_a_split_in_which_everybody_has_no_weight_is_none() -> None:
+    assert split('{"payment": 0}') == (None, [])
