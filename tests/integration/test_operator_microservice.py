@@ -208,7 +208,7 @@ async def test_configuration_changes_without_a_restart(tmp_path: Path) -> None:
 async def test_a_failing_hook_is_tried_again_and_then_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cloudwright.operator.engines import microservice_hooks
+    from cloudwright.operator.engines.microservice import hooks as microservice_hooks
 
     monkeypatch.setattr(microservice_hooks, "HOOK_FIRST_WAIT", 0.02)
     monkeypatch.setattr(microservice_hooks, "HOOK_ATTEMPTS", 3)
@@ -235,7 +235,7 @@ async def test_a_failing_hook_is_tried_again_and_then_given_up(
 async def test_a_hook_that_hangs_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cloudwright.operator.engines import microservice_hooks
+    from cloudwright.operator.engines.microservice import hooks as microservice_hooks
 
     monkeypatch.setattr(microservice_hooks, "HOOK_ATTEMPTS", 1)
     async with world(tmp_path) as w:

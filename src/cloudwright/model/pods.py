@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from cloudwright._base.clock import parse_rfc3339
 from cloudwright.model import conditions, names, quantities
 from cloudwright.model.objects import Object, deleting
 
@@ -35,6 +37,48 @@ def readiness(pod: Mapping[str, Any]) -> conditions.Condition | None:
 def is_ready(pod: Mapping[str, Any]) -> bool:
     """Whether its ``Ready`` condition is true."""
     return (readiness(pod) or {}).get("status") == "True"
+
+
+def condition(obj: Mapping[str, Any], kind: str) -> conditions.Condition | None:
+    """The entry of ``status.conditions`` with this ``type``, of any object."""
+    return conditions.find((obj.get("status") or {}).get("conditions"), kind)
+
+
+def ready_since(pod: Mapping[str, Any]) -> datetime | None:
+    """When it became ready; ``None`` when it is not, or does not say."""
+    entry = readiness(pod)
+    if entry is None or entry.get("status") != "True" or not entry.get("lastTransitionTime"):
+        return None
+    return parse_rfc3339(str(entry["lastTransitionTime"]))
+
+
+def available(pod: Mapping[str, Any], min_ready_seconds: int, now: datetime) -> bool:
+    """Whether it has been ready for ``min_ready_seconds``."""
+    if not is_ready(pod):
+        return False
+    if min_ready_seconds <= 0:
+        return True
+    since = ready_since(pod)
+    return since is not None and since + timedelta(seconds=min_ready_seconds) <= now
+
+
+def available_in(pod: Mapping[str, Any], min_ready_seconds: int, now: datetime) -> float | None:
+    """Seconds until a ready pod becomes available; ``None`` when waiting does not help."""
+    since = ready_since(pod)
+    if since is None or available(pod, min_ready_seconds, now):
+        return None
+    return (since + timedelta(seconds=min_ready_seconds) - now).total_seconds()
+
+
+def created_at(obj: Mapping[str, Any]) -> str:
+    """``metadata.creationTimestamp``: RFC 3339 text of one zone, so that it sorts as text."""
+    return str(obj.get("metadata", {}).get("creationTimestamp") or "")
+
+
+def restarts(pod: Mapping[str, Any]) -> int:
+    """How often its containers were started again."""
+    entries = (pod.get("status") or {}).get("containerStatuses") or ()
+    return sum(int(entry.get("restartCount") or 0) for entry in entries)
 
 
 def containers(pod: Mapping[str, Any]) -> list[Object]:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from cloudwright.model.conditions import find
-from cloudwright.operator.engines import microservice_children as children
 from cloudwright.operator.engines.actions import Update
 from cloudwright.operator.engines.causes import first_cause
-from cloudwright.operator.engines.microservice import decide
-from cloudwright.operator.engines.microservice_rollout import circle
-from cloudwright.operator.engines.microservice_world import FINALIZER, World
+from cloudwright.operator.engines.microservice import children
+from cloudwright.operator.engines.microservice.decide import decide
+from cloudwright.operator.engines.microservice.rollout import circle
+from cloudwright.operator.engines.microservice.world import FINALIZER, World
 from cloudwright.operator.engines.sync import Clash, bring, stamped
 from cloudwright.operator.problems import problems
 from tests.unit.operator.builders import NOW, pod, stamp

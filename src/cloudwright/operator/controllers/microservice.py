@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 
 from cloudwright._base.errors import CloudwrightError
+from cloudwright.model import pods as podstate
 from cloudwright.model.objects import (
     Object,
     generation,
@@ -17,12 +18,10 @@ from cloudwright.model.objects import (
     uid_of,
 )
 from cloudwright.model.resources import EVENT, MICRO_SERVICE, POD, REPLICA_SET
-from cloudwright.operator.engines import microservice as engine
-from cloudwright.operator.engines import microservice_hooks as hooks
-from cloudwright.operator.engines import microservice_rollout as rollout
-from cloudwright.operator.engines import pods as podstate
 from cloudwright.operator.engines.actions import Note
-from cloudwright.operator.engines.microservice_world import LABEL, HookCall, World
+from cloudwright.operator.engines.microservice import decide as engine
+from cloudwright.operator.engines.microservice import hooks, rollout
+from cloudwright.operator.engines.microservice.world import LABEL, HookCall, World
 from cloudwright.operator.manager import DONE, Controller, Result
 from cloudwright.operator.ports import Hooks
 from cloudwright.operator.problems import problems
@@ -101,7 +100,9 @@ class MicroServiceController(Controller):
         silent = [
             pod
             for pod in pods
-            if podstate.active(pod) and podstate.phase(pod) == "Running" and not podstate.ready(pod)
+            if podstate.is_active(pod)
+            and podstate.phase(pod) == "Running"
+            and not podstate.is_ready(pod)
         ]
         found: list[Object] = []
         for pod in silent[:3]:

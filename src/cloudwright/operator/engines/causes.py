@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, name_of, uid_of
-from cloudwright.operator.engines import pods as podstate
 
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 _HARMLESS = ("ContainerCreating", "PodInitializing")
@@ -23,7 +23,7 @@ def first_cause(
     failure = podstate.condition(owner, "ReplicaFailure") if owner else None
     if failure is not None and failure.get("status") == "True":
         return f"pods cannot be created: {failure.get('message', '')}"
-    waiting = [pod for pod in pods if not podstate.ready(pod)]
+    waiting = [pod for pod in pods if not podstate.is_ready(pod)]
     for pod in sorted(waiting, key=podstate.created_at):
         cause = pod_cause(pod, events)
         if cause:

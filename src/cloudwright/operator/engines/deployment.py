@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from cloudwright.model.objects import Object, annotations_of, deleting, name_of, namespace_of
+from cloudwright.model.pods import condition, is_terminal
 from cloudwright.model.resources import DEPLOYMENT, REPLICA_SET
 from cloudwright.operator.engines import deployment_status as progress
 from cloudwright.operator.engines.actions import Create, Delete, Draft, Patch, Plan, Update
-from cloudwright.operator.engines.pods import condition, finished
 from cloudwright.operator.engines.revisions import (
     DESIRED,
     REVISION,
@@ -140,7 +140,7 @@ class _Step:
             owners = [r.get("uid") for r in pod["metadata"].get("ownerReferences") or []]
             if new_uid is not None and new_uid in owners:
                 continue
-            if not finished(pod):
+            if not is_terminal(pod):
                 return True
         return False
 

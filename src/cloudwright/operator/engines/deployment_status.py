@@ -11,7 +11,7 @@ from typing import Any
 
 from cloudwright._base.clock import parse_rfc3339, rfc3339
 from cloudwright.model.objects import Object, generation, name_of
-from cloudwright.operator.engines.pods import condition
+from cloudwright.model.pods import condition
 from cloudwright.operator.engines.revisions import replicas_of, status_count
 from cloudwright.operator.engines.rolling import Fence
 from cloudwright.operator.engines.templates import copy

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cloudwright.model import pods as podstate
 from cloudwright.model.objects import (
     Object,
     deleting,
@@ -18,7 +19,6 @@ from cloudwright.model.objects import (
     owner_reference,
     uid_of,
 )
-from cloudwright.operator.engines import pods as podstate
 from cloudwright.operator.engines.templates import digest
 
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -52,12 +52,12 @@ def target_port(port: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
 
 def listed(pod: Mapping[str, Any]) -> bool:
     """Whether a pod is an endpoint at all: it has an address and has not ended."""
-    return bool(pod.get("status", {}).get("podIP")) and not podstate.finished(pod)
+    return bool(pod.get("status", {}).get("podIP")) and not podstate.is_terminal(pod)
 
 
 def conditions(pod: Mapping[str, Any], service: Mapping[str, Any]) -> dict[str, bool]:
     """``serving`` is readiness; ``ready`` also wants that the pod is not being deleted."""
-    serving = podstate.ready(pod)
+    serving = podstate.is_ready(pod)
     terminating = deleting(pod)
     ready = serving and not terminating
     if service.get("spec", {}).get("publishNotReadyAddresses"):

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudwright.model import conditions
+from cloudwright.model import pods as podstate
 from cloudwright.model.objects import (
     Object,
     controller_of,
@@ -24,7 +25,6 @@ from cloudwright.model.objects import (
     uid_of,
 )
 from cloudwright.model.selectors import from_label_selector
-from cloudwright.operator.engines import pods as podstate
 from cloudwright.operator.engines.templates import copy
 
 BURST = 500
@@ -108,7 +108,7 @@ class Change:
 
 def change(replica_set: Mapping[str, Any], owned: Sequence[Object]) -> Change:
     """The difference between the wished and the active pods."""
-    active = [pod for pod in owned if podstate.active(pod)]
+    active = [pod for pod in owned if podstate.is_active(pod)]
     value = replica_set["spec"].get("replicas")
     wished = 1 if value is None else int(value)
     if len(active) < wished:
@@ -137,7 +137,7 @@ def _rank(pod: Mapping[str, Any], crowd: Mapping[str, int]) -> tuple[Any, ...]:
     return (
         bool(node),
         {"Pending": 0, "Unknown": 1}.get(podstate.phase(pod), 2),
-        podstate.ready(pod),
+        podstate.is_ready(pod),
         int(cost) if cost.lstrip("+-").isdigit() else 0,
         -crowd.get(node, 0),
         -since.timestamp() if since else 0.0,
@@ -158,7 +158,7 @@ def status_of(
     spec = replica_set["spec"]
     wait = int(spec.get("minReadySeconds") or 0)
     wanted = dict((spec.get("template", {}).get("metadata") or {}).get("labels") or {})
-    active = [pod for pod in owned if podstate.active(pod)]
+    active = [pod for pod in owned if podstate.is_active(pod)]
     old = replica_set.get("status") or {}
     entries = conditions.remove_condition(old.get("conditions"), "ReplicaFailure")
     if failure is not None:
@@ -176,7 +176,7 @@ def status_of(
         "fullyLabeledReplicas": sum(
             all(labels_of(pod).get(k) == v for k, v in wanted.items()) for pod in active
         ),
-        "readyReplicas": sum(podstate.ready(pod) for pod in active),
+        "readyReplicas": sum(podstate.is_ready(pod) for pod in active),
         "availableReplicas": sum(podstate.available(pod, wait, now) for pod in active),
         "observedGeneration": generation(replica_set),
     }
@@ -192,5 +192,5 @@ def available_in(
     wait = int(replica_set["spec"].get("minReadySeconds") or 0)
     if wait <= 0:
         return None
-    times = [podstate.available_in(pod, wait, now) for pod in owned if podstate.active(pod)]
+    times = [podstate.available_in(pod, wait, now) for pod in owned if podstate.is_active(pod)]
     return min((max(t, 0.0) for t in times if t is not None), default=None)

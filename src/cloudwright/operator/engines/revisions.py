@@ -17,7 +17,7 @@ from cloudwright.model.objects import (
     namespace_of,
     owner_reference,
 )
-from cloudwright.operator.engines.pods import created_at
+from cloudwright.model.pods import created_at
 from cloudwright.operator.engines.rolling import Fence, Size
 from cloudwright.operator.engines.templates import (
     HASH_LABEL,

@@ -26,11 +26,10 @@ from cloudwright.model.resources import (
     SERVICE,
     Resource,
 )
-from cloudwright.operator.engines import microservice_children as render
-from cloudwright.operator.engines import microservice_hooks as hooks
-from cloudwright.operator.engines import microservice_rollout as rollout
 from cloudwright.operator.engines.actions import Delete, Draft, Update
-from cloudwright.operator.engines.microservice_world import (
+from cloudwright.operator.engines.microservice import children as render
+from cloudwright.operator.engines.microservice import hooks, rollout
+from cloudwright.operator.engines.microservice.world import (
     FINALIZER,
     Decision,
     HookCall,

@@ -13,18 +13,18 @@ from typing import Any
 from cloudwright._base.clock import rfc3339
 from cloudwright.model.conditions import is_true
 from cloudwright.model.objects import Object, generation, name_of
+from cloudwright.model.pods import condition
 from cloudwright.operator.engines import deployment_status as progress
 from cloudwright.operator.engines.actions import Draft
 from cloudwright.operator.engines.causes import first_cause
-from cloudwright.operator.engines.microservice_children import (
+from cloudwright.operator.engines.microservice.children import (
     deployment as render,
 )
-from cloudwright.operator.engines.microservice_children import (
+from cloudwright.operator.engines.microservice.children import (
     pod_template,
     progress_deadline,
 )
-from cloudwright.operator.engines.microservice_world import Ledger, World, version_of
-from cloudwright.operator.engines.pods import condition
+from cloudwright.operator.engines.microservice.world import Ledger, World, version_of
 from cloudwright.operator.engines.revisions import split
 from cloudwright.operator.engines.sync import current
 from cloudwright.operator.engines.templates import digest, without_hash

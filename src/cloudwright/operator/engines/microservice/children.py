@@ -8,7 +8,7 @@ from typing import Any
 
 from cloudwright.model.objects import Object, name_of, namespace_of, owner_reference
 from cloudwright.model.resources import ROUTE
-from cloudwright.operator.engines.microservice_world import EGRESS, LABEL, PRE_STOP_WEBHOOK
+from cloudwright.operator.engines.microservice.world import EGRESS, LABEL, PRE_STOP_WEBHOOK
 from cloudwright.operator.engines.sync import stamped
 from cloudwright.operator.engines.templates import copy
 

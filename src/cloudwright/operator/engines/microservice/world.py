@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from cloudwright.model import conditions
+from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, generation, labels_of, name_of
-from cloudwright.operator.engines import pods as podstate
 from cloudwright.operator.engines.actions import Plan
 
 FINALIZER = "platform.example.com/cleanup"
@@ -127,7 +127,7 @@ class Ledger:
 
 def ready_pods(world: World) -> list[Object]:
     """Pods that serve and are not on their way out."""
-    return [pod for pod in world.pods if podstate.active(pod) and podstate.ready(pod)]
+    return [pod for pod in world.pods if podstate.is_active(pod) and podstate.is_ready(pod)]
 
 
 def version_of(obj: Mapping[str, Any]) -> str:

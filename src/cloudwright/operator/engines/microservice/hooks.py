@@ -20,8 +20,8 @@ from cloudwright.model.objects import (
     resource_version,
 )
 from cloudwright.operator.engines.actions import Draft
-from cloudwright.operator.engines.microservice_children import hook_of
-from cloudwright.operator.engines.microservice_world import (
+from cloudwright.operator.engines.microservice.children import hook_of
+from cloudwright.operator.engines.microservice.world import (
     CONFIG_APPLIED,
     HOOK_ATTEMPTS,
     HOOK_FIRST_WAIT,
