@@ -27,7 +27,7 @@ VERSION = "v0.36.0"
 TARGET = Path(__file__).parent.parent / "src/cloudwright/model/schema/protobuf.json.gz"
 META = "meta/v1"
 GROUPS = ("core", "apps", "coordination", "discovery", "events", "authorization")
-GROUPS += ("authentication", "policy", "autoscaling")
+GROUPS += ("authentication", "policy", "autoscaling", "rbac")
 PACKAGES = {f"{name}/v1": ("k8s.io/api", f"{name}/v1") for name in GROUPS}
 PACKAGES[META] = ("k8s.io/apimachinery", "pkg/apis/meta/v1")
 ROOTS = {
@@ -36,8 +36,10 @@ ROOTS = {
     "coordination/v1": "Lease",
     "discovery/v1": "EndpointSlice",
     "events/v1": "Event",
-    "authorization/v1": "SelfSubjectAccessReview SelfSubjectRulesReview",
-    "authentication/v1": "SelfSubjectReview",
+    "authorization/v1": "SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview "
+    "LocalSubjectAccessReview",
+    "authentication/v1": "SelfSubjectReview TokenReview TokenRequest",
+    "rbac/v1": "Role ClusterRole RoleBinding ClusterRoleBinding",
     "policy/v1": "Eviction",
     "autoscaling/v1": "Scale",
     META: "DeleteOptions",

@@ -5,7 +5,8 @@ The source is the OpenAPI document that Kubernetes itself publishes in its Go mo
 ``explain`` need and typed client packages leave out: patch strategies and merge keys, list map
 keys, formats, enums and descriptions. Meaningful defaults come from the OpenAPI v3 documents
 beside it. Structure and descriptions go to two files, so that a server that only validates never
-loads the prose.
+loads the prose. The structure has one line a definition (name, tab, JSON), sorted by name, so that
+a reader finds one by bisection without reading the others.
 
     python scripts/generate_schemas.py                 # fetches the module with `go mod download`
     python scripts/generate_schemas.py --source DIR    # an unpacked module
@@ -37,6 +38,10 @@ EXTRA = (
     "io.k8s.api.policy.v1.Eviction",
     "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
     "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+    "io.k8s.api.authorization.v1.SubjectAccessReview",
+    "io.k8s.api.authorization.v1.LocalSubjectAccessReview",
+    "io.k8s.api.authentication.v1.TokenReview",
+    "io.k8s.api.authentication.v1.TokenRequest",
     "io.k8s.api.authentication.v1.SelfSubjectReview",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
     "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
@@ -147,6 +152,15 @@ def packed(content: Any) -> bytes:
     return gzip.compress(text.encode(), 9, mtime=0)
 
 
+def lines(content: dict[str, Any]) -> bytes:
+    """Gzip of ``name TAB json`` a line, sorted by name."""
+    texts = (
+        f"{name}\t{json.dumps(schema, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+        for name, schema in sorted(content.items())
+    )
+    return gzip.compress("".join(texts).encode(), 9, mtime=0)
+
+
 def generate(directory: Path) -> dict[str, bytes]:
     """The files' contents by name."""
     definitions = json.loads((directory / "swagger.json").read_bytes())["definitions"]
@@ -157,7 +171,7 @@ def generate(directory: Path) -> dict[str, bytes]:
     for name, schema in chosen.items():
         tidy(name, schema)
         structure[name] = split_prose(name, schema, prose)
-    return {"kubernetes.json.gz": packed(structure), "descriptions.json.gz": packed(prose)}
+    return {"kubernetes.json.gz": lines(structure), "descriptions.json.gz": packed(prose)}
 
 
 def main() -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from cloudwright.apiserver import events
-from cloudwright.apiserver.customs import CustomKind
-from cloudwright.apiserver.registry import Kind, ScalePaths, Served, storage_of
-from cloudwright.model import resources, schemas
+from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
+from cloudwright.model import kinds, resources, schemas
 from cloudwright.model.fields import FieldError
+from cloudwright.model.kinds import hpa_versions
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
 
@@ -42,54 +39,52 @@ _FIELD_PATHS: dict[tuple[str, str], tuple[str, ...]] = {
 _OURS = frozenset({resources.MICRO_SERVICE.group, resources.ROUTE.group})
 
 
+_VIEWS: dict[Resource, tuple[Resource, View]] = {
+    resources.EVENT_V1: (resources.EVENT, events.VIEW),
+    resources.HORIZONTAL_POD_AUTOSCALER_V1: (
+        resources.HORIZONTAL_POD_AUTOSCALER,
+        View(hpa_versions.from_v2, hpa_versions.to_v2),
+    ),
+}
+"""Versions that are stored as another one, and how they are converted."""
+
+
 def served() -> list[Served]:
     """One entry for each of ``resources.BUILT_IN``."""
     return [_served(resource) for resource in resources.BUILT_IN]
 
 
 def _served(resource: Resource) -> Served:
-    is_event = resource.group == "events.k8s.io"
-    stored_as = resources.EVENT if is_event else resource
-    found = _kinds().get((resource.group, resource.plural))
-    kind: Kind = CustomKind(resource) if found is None else _Rules(found)
+    stored_as, view = _VIEWS.get(resource, (resource, None))
     return Served(
         resource=resource,
         storage=storage_of(stored_as.group, stored_as.plural),
         storage_version=stored_as.api_version,
-        kind=kind,
+        kind=_Rules(resource),
         schema=schemas.schema_for(resource),
         scale=ScalePaths() if "scale" in resource.subresources else None,
-        view=events.VIEW if is_event else None,
+        view=view,
         patch_keys=resource.group not in _OURS,
         field_paths=frozenset(_FIELD_PATHS.get((resource.group, resource.plural), ())),
     )
 
 
 class _Rules:
-    """A kind's rules, whether they give back the object or change the one they get."""
+    """A kind's rules, found when they are first needed."""
 
-    def __init__(self, spec: Any) -> None:
-        self._spec = spec
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
 
     def prepare_create(self, obj: Object, now: datetime) -> Object:
         """With defaults, without what a user may not set."""
-        result: Object | None = self._spec.prepare_create(obj, now)
-        return obj if result is None else result
+        kinds.find(self._resource).prepare_create(obj, now)
+        return obj
 
     def prepare_update(self, new: Object, old: Object) -> Object:
         """With defaults, and with what must be kept of the old one."""
-        result: Object | None = self._spec.prepare_update(new, old)
-        return new if result is None else result
+        kinds.find(self._resource).prepare_update(new, old)
+        return new
 
     def validate(self, obj: Object, old: Object | None) -> list[FieldError]:
         """What is wrong with it."""
-        return list(self._spec.validate(obj, old))
-
-
-def _kinds() -> Mapping[tuple[str, str], Any]:
-    """The rules of the built-in kinds, by group and plural; the model may not have them all."""
-    name = "cloudwright.model.kinds"
-    if importlib.util.find_spec(name) is None:
-        return {}
-    found: Mapping[tuple[str, str], Any] = importlib.import_module(name).BUILT_IN
-    return found
+        return kinds.find(self._resource).validate(obj, old)

@@ -3,7 +3,7 @@
 ``schema/kubernetes.json.gz`` (structure) and ``schema/descriptions.json.gz`` (prose) are written by
 ``scripts/generate_schemas.py``; ``schema/microservice.json`` and ``schema/route.json`` are ours. A
 schema is an OpenAPI v2 definition; ``$ref`` s point to ``#/definitions/NAME`` and are followed by
-``resolve``. The structure takes about a megabyte and is loaded on first use; the prose only when
+``resolve``. Definitions are loaded when they are first met (``bundle``); the prose only when
 ``descriptions`` is called, and it is not kept.
 """
 
@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, cast
 
-from cloudwright.model import structural
+from cloudwright.model import bundle, structural
 from cloudwright.model.fields import FieldError
 from cloudwright.model.resources import Resource
 from cloudwright.model.structural import Schema
 
 PREFIX = "#/definitions/"
-OUR_FILES = ("microservice.json", "route.json")
+_CORE = "io.k8s.api."
+_ELSEWHERE = {
+    "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.",
+    "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +41,19 @@ class Description:
     """``(name, type, required, text)`` of every field in it, sorted."""
 
 
-def _read(name: str) -> Any:
-    data = (files("cloudwright.model") / "schema" / name).read_bytes()
-    return json.loads(gzip.decompress(data) if name.endswith(".gz") else data)
-
-
-@lru_cache(maxsize=1)
-def definitions() -> dict[str, dict[str, Any]]:
+def definitions() -> Mapping[str, dict[str, Any]]:
     """Every definition by name, Kubernetes' without descriptions. Do not change what you get."""
-    found: dict[str, dict[str, Any]] = _read("kubernetes.json.gz")
-    for name in OUR_FILES:
-        found.update(_read(name))
-    return found
+    return bundle.Definitions()
 
 
 def descriptions() -> dict[str, str]:
     """Kubernetes' prose: ``DEFINITION`` and ``DEFINITION#field`` → text. Read anew at each call."""
-    return cast("dict[str, str]", _read("descriptions.json.gz"))
+    return cast("dict[str, str]", json.loads(gzip.decompress(bundle.read("descriptions.json.gz"))))
 
 
 def described(name: str, prose: dict[str, str]) -> dict[str, Any]:
     """A copy of definition ``name`` with its descriptions, which are looked up in ``prose``."""
-    return cast("dict[str, Any]", _described(definitions()[name], name, prose))
+    return cast("dict[str, Any]", _described(bundle.LOADED[name], name, prose))
 
 
 def _described(schema: Any, key: str, prose: dict[str, str]) -> Any:
@@ -77,18 +71,18 @@ def _described(schema: Any, key: str, prose: dict[str, str]) -> Any:
     return out
 
 
-@lru_cache(maxsize=1)
-def _by_kind() -> dict[tuple[str, str, str], str]:
-    return {
-        (kind["group"], kind["version"], kind["kind"]): name
-        for name, schema in definitions().items()
-        for kind in schema.get("x-kubernetes-group-version-kind", ())
-    }
-
-
+@lru_cache(maxsize=256)
 def definition_name(resource: Resource) -> str | None:
     """The definition of a kind, such as ``io.k8s.api.apps.v1.Deployment``."""
-    return _by_kind().get((resource.group, resource.version, resource.kind))
+    wanted = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    for name, schema in bundle.ours().items():
+        if wanted in schema.get("x-kubernetes-group-version-kind", ()):
+            return name
+    group = resource.group.partition(".")[0] or "core"
+    tail = f"{group}.{resource.version}.{resource.kind}"
+    name = _ELSEWHERE.get(resource.group, _CORE) + tail
+    found = bundle.LOADED[name] if name in bundle.Definitions() else {}
+    return name if wanted in found.get("x-kubernetes-group-version-kind", ()) else None
 
 
 def resolve(schema: Schema) -> Schema:
@@ -99,13 +93,13 @@ def resolve(schema: Schema) -> Schema:
     target = schema.get("$ref")
     if not isinstance(target, str):
         return schema
-    return definitions()[target.removeprefix(PREFIX)]
+    return bundle.LOADED[target.removeprefix(PREFIX)]
 
 
 def schema_for(resource: Resource) -> dict[str, Any] | None:
     """The schema of a built-in kind; ``None`` for a kind that only a CRD knows."""
     name = definition_name(resource)
-    return definitions()[name] if name else None
+    return bundle.LOADED[name] if name else None
 
 
 def _native(schema: Schema) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloudwright.model import pods, resources
-from cloudwright.model.kinds import BUILT_IN
+from cloudwright.model.kinds import BUILT_IN, find
 from tests.unit.model.kinds_kit import created, errors, pod, schema_errors
 
 TEMPLATE = {"metadata": {"labels": {"app": "a"}}, **pod()}
@@ -22,7 +22,7 @@ def deployment(**spec: Any) -> dict[str, Any]:
 
 def test_every_built_in_kind_has_rules() -> None:
     assert set(BUILT_IN) == {(r.group, r.plural) for r in resources.BUILT_IN}
-    assert all(BUILT_IN[r.group, r.plural].resource is r for r in resources.BUILT_IN)
+    assert all(find(r).resource is r for r in resources.BUILT_IN)
 
 
 def test_deployment_defaults() -> None:

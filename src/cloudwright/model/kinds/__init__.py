@@ -1,41 +1,81 @@
 """The rules of the built-in kinds, one file for each: defaults and validation, in upstream's words.
 
-``BUILT_IN`` has them by API group and plural. Unknown fields and JSON types are the schema's
-business (``model.schemas``), ``metadata`` beside the name the API server's.
+``BUILT_IN`` has them by API group and plural, ``find`` by version too. A file is imported when its
+kind is first met. Unknown fields and JSON types are the schema's business (``model.schemas``),
+``metadata`` beside the name the API server's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterator, Mapping
 
-from cloudwright.model.kinds import (
-    config_map,
-    custom_resource_definition,
-    deployment,
-    endpoint_slice,
-    endpoints,
-    event,
-    lease,
-    microservice,
-    namespace,
-    node,
-    pod,
-    replica_set,
-    route,
-    secret,
-    service,
-    service_account,
-)
+from cloudwright.model import resources
 from cloudwright.model.kinds.spec import KindSpec
+from cloudwright.model.resources import Resource
 
-__all__ = ["BUILT_IN", "KindSpec"]
+__all__ = ["BUILT_IN", "KindSpec", "find"]
 
-_SPECS = (
-    *(namespace.SPEC, node.SPEC, pod.SPEC, service.SPEC, endpoints.SPEC, endpoint_slice.SPEC),
-    *(config_map.SPEC, secret.SPEC, service_account.SPEC, event.SPEC, event.SPEC_V1, lease.SPEC),
-    *(deployment.SPEC, replica_set.SPEC, custom_resource_definition.SPEC),
-    *(microservice.SPEC, route.SPEC),
-)
-BUILT_IN: Mapping[tuple[str, str], KindSpec] = {
-    (spec.resource.group, spec.resource.plural): spec for spec in _SPECS
+_FILES: Mapping[Resource, str] = {
+    resources.CLUSTER_ROLE: "rbac:CLUSTER_ROLE",
+    resources.CLUSTER_ROLE_BINDING: "rbac:CLUSTER_ROLE_BINDING",
+    resources.CONFIG_MAP: "config_map",
+    resources.CUSTOM_RESOURCE_DEFINITION: "custom_resource_definition",
+    resources.DEPLOYMENT: "deployment",
+    resources.ENDPOINTS: "endpoints",
+    resources.ENDPOINT_SLICE: "endpoint_slice",
+    resources.EVENT: "event",
+    resources.EVENT_V1: "event:SPEC_V1",
+    resources.LEASE: "lease",
+    resources.MICRO_SERVICE: "microservice",
+    resources.NAMESPACE: "namespace",
+    resources.NODE: "node",
+    resources.POD: "pod",
+    resources.REPLICA_SET: "replica_set",
+    resources.ROLE: "rbac:ROLE",
+    resources.ROLE_BINDING: "rbac:ROLE_BINDING",
+    resources.ROUTE: "route",
+    resources.SECRET: "secret",
+    resources.SERVICE: "service",
+    resources.SERVICE_ACCOUNT: "service_account",
 }
+"""``FILE`` or ``FILE:NAME`` of a kind's rules; kinds that are not here have none of their own."""
+
+_found: dict[Resource, KindSpec] = {}
+
+
+def find(resource: Resource) -> KindSpec:
+    """The rules of a built-in kind in one of its versions."""
+    spec = _found.get(resource)
+    if spec is None:
+        file, _, name = _FILES.get(resource, "").partition(":")
+        if file:
+            module = importlib.import_module(f"{__name__}.{file}")
+            spec = getattr(module, name or "SPEC")
+            assert isinstance(spec, KindSpec), "the table names specs"
+        else:
+            spec = KindSpec(resource)
+        _found[resource] = spec
+    return spec
+
+
+class _BuiltIn(Mapping[tuple[str, str], KindSpec]):
+    """Rules by group and plural, in the preferred version of each kind."""
+
+    def __init__(self) -> None:
+        self._resources: dict[tuple[str, str], Resource] = {}
+        for resource in resources.BUILT_IN:
+            self._resources.setdefault((resource.group, resource.plural), resource)
+
+    def __getitem__(self, key: tuple[str, str]) -> KindSpec:
+        return find(self._resources[key])
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._resources)
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+
+BUILT_IN: Mapping[tuple[str, str], KindSpec] = _BuiltIn()
+"""The rules of every built-in kind by group and plural."""
