@@ -77,8 +77,7 @@ class Client:
                 continue
             if response.will_close:
                 self.close()
-            given = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, given, content)
+            return Answer(response.status, _headers(response), content)
         raise AssertionError("unreachable")
 
     def _encode(
@@ -110,6 +109,15 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """By lower-case name; what came several times is joined."""
+    found: dict[str, str] = {}
+    for name, value in response.getheaders():
+        name = name.lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 class Watch:

@@ -1,0 +1,1 @@
+"""Suites of foreign standards and foreign clients, each beside the real thing."""

@@ -1,0 +1,89 @@
+"""Where two recordings of the same requests differ, apart from identities, times and versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
+SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
+ABSENT = "<absent>"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """At ``path`` of the answer to ``step`` of ``scenario``."""
+
+    room: str
+    scenario: str
+    step: str
+    path: str
+    real: Any
+    ours: Any
+
+    @property
+    def key(self) -> str:
+        """What entries of ``accepted.py`` match: ``scenario/step:path``."""
+        return f"{self.scenario}/{self.step}:{self.path}"
+
+    def __str__(self) -> str:
+        return f"{self.key}\n      real: {_short(self.real)}\n      ours: {_short(self.ours)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) < 600 else f"{text[:600]}… ({len(text)} characters)"
+
+
+def normal(value: Any, key: str = "") -> Any:
+    """The value without what must differ from server to server."""
+    if isinstance(value, dict):
+        made = {name: normal(inner, name) for name, inner in value.items()}
+        _unname(made, value)
+        return made
+    if isinstance(value, list):
+        return [normal(inner, key) for inner in value]
+    if isinstance(value, str):
+        return _normal_text(value, key)
+    if key in ("nodePort", "healthCheckNodePort") and isinstance(value, int) and value > 0:
+        return "<port>"
+    return value
+
+
+def _normal_text(value: str, key: str) -> str:
+    if key == "resourceVersion" and value.isdigit() and value != "0":
+        return "<version>"
+    if key == "continue" and value:
+        return "<continue>"
+    if key in ("clusterIP", "clusterIPs") and SERVICE_IP.match(value):
+        return "<ip>"
+    value = UUID.sub("<uid>", value)
+    value = TIME.sub("<time>", value)
+    return LOOPBACK.sub("<address>", value)
+
+
+def _unname(made: dict[str, Any], value: dict[str, Any]) -> None:
+    """A name that the server generated keeps only what the client asked for."""
+    prefix, name = value.get("generateName"), value.get("name")
+    if isinstance(prefix, str) and isinstance(name, str) and name.startswith(prefix):
+        made["name"] = f"{prefix}<{len(name) - len(prefix)} characters>"
+
+
+def differences(real: Any, ours: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """``(path, real, ours)`` wherever two normalized values differ, deepest first."""
+    if type(real) is not type(ours):
+        yield path, real, ours
+    elif isinstance(real, dict):
+        for name in [*real, *(name for name in ours if name not in real)]:
+            yield from differences(real.get(name, ABSENT), ours.get(name, ABSENT), f"{path}.{name}")
+    elif isinstance(real, list):
+        if len(real) != len(ours):
+            yield f"{path}.length", len(real), len(ours)
+        for index, (one, other) in enumerate(zip(real, ours, strict=False)):
+            yield from differences(one, other, f"{path}[{index}]")
+    elif real != ours:
+        yield path, real, ours
