@@ -88,10 +88,74 @@ def test_bad_hooks_say_why(hook: str, expected: str) -> None:
     assert expected in found
 
 
-def test_a_file_cannot_be_the_hook_after_a_rollout() -> None:
+def test_a_file_can_be_the_hook_after_a_rollout() -> None:
     policy = {"postRolloutHook": "scripts/done.sh"}
-    (found,) = errors(MICRO_SERVICE, service(lifecyclePolicy=policy))
-    assert "it is not run in a pod" in found
+    assert errors(MICRO_SERVICE, service(lifecyclePolicy=policy)) == []
+
+
+STEPS = [{"weight": 10, "pause": "30s"}, {"weight": 50, "approval": True}]
+CPU = {"requests": {"cpu": "100m"}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"rollout": {"steps": STEPS, "analysis": {"errorRate": 0.5, "latency": "250ms"}}},
+        {"rollout": {"strategy": "BlueGreen", "bake": "2m", "paused": True}},
+        {"autoscaling": {"maxReplicas": 5, "requestsPerSecond": 100}},
+        {"autoscaling": {"minReplicas": 2, "maxReplicas": 2, "cpu": 70}, "resources": CPU},
+    ],
+)
+def test_good_rollouts_and_sizes(spec: dict[str, Any]) -> None:
+    assert errors(MICRO_SERVICE, service(**spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"rollout": {"strategy": "Canary"}}, "spec.rollout.steps: Required value"),
+        (
+            {"rollout": {"strategy": "BlueGreen", "steps": STEPS}},
+            "spec.rollout.steps: Forbidden: only a Canary has steps, not a BlueGreen",
+        ),
+        (
+            {"rollout": {"steps": [{"weight": 50}, {"weight": 10}]}},
+            "spec.rollout.steps[1].weight: Invalid value: 10: must not be lower",
+        ),
+        (
+            {"rollout": {"steps": [{"weight": 5, "pause": "soon"}]}},
+            "spec.rollout.steps[0].pause: Invalid value",
+        ),
+        (
+            {"rollout": {"strategy": "BlueGreen", "bake": "-1s"}},
+            'spec.rollout.bake: Invalid value: "-1s": must not be negative',
+        ),
+        (
+            {"autoscaling": {"minReplicas": 3, "maxReplicas": 2, "requestsPerSecond": 1}},
+            "spec.autoscaling.maxReplicas: Invalid value: 2",
+        ),
+        ({"autoscaling": {"maxReplicas": 2}}, "spec.autoscaling: Required value"),
+        (
+            {"autoscaling": {"maxReplicas": 2, "requestsPerSecond": 0}},
+            "spec.autoscaling.requestsPerSecond: Invalid value: 0",
+        ),
+        (
+            {"autoscaling": {"maxReplicas": 2, "cpu": 50}},
+            "spec.autoscaling.cpu: Invalid value: 50: spec.resources.requests.cpu",
+        ),
+    ],
+)
+def test_bad_rollouts_and_sizes_say_why(spec: dict[str, Any], expected: str) -> None:
+    found = errors(MICRO_SERVICE, service(**spec))
+    assert len(found) == 1
+    assert found[0].startswith(expected)
+
+
+def test_a_canary_needs_room_for_its_name() -> None:
+    long = service(rollout={"steps": STEPS})
+    long["metadata"]["name"] = "n" * 57
+    (found,) = errors(MICRO_SERVICE, long)
+    assert found.startswith("metadata.name: Invalid value")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 from cloudwright.model import schemas
 from cloudwright.model.kinds import BUILT_IN
+from cloudwright.model.kinds.microservice import problems
 from cloudwright.model.resources import MICRO_SERVICE
-from cloudwright.operator.problems import problems
 
 RULES = BUILT_IN[MICRO_SERVICE.group, MICRO_SERVICE.plural]
 
@@ -39,7 +39,7 @@ def refused_at(given: dict[str, Any]) -> set[str]:
         (service(lifecyclePolicy={"preStopHook": "ftp://x"}), "spec.lifecyclePolicy.preStopHook"),
         (service(lifecyclePolicy={"preStopHook": "http://"}), "spec.lifecyclePolicy.preStopHook"),
         (
-            service(lifecyclePolicy={"postRolloutHook": "done.sh"}),
+            service(lifecyclePolicy={"postRolloutHook": "/done.sh"}),
             "spec.lifecyclePolicy.postRolloutHook",
         ),
         (

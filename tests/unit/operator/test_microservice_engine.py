@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cloudwright.model.conditions import find
+from cloudwright.model.kinds.microservice import problems
 from cloudwright.operator.engines.actions import Update
 from cloudwright.operator.engines.causes import first_cause
 from cloudwright.operator.engines.microservice import children
@@ -14,7 +15,6 @@ from cloudwright.operator.engines.microservice.decide import decide
 from cloudwright.operator.engines.microservice.rollout import circle
 from cloudwright.operator.engines.microservice.world import FINALIZER, World
 from cloudwright.operator.engines.sync import Clash, bring, stamped
-from cloudwright.operator.problems import problems
 from tests.unit.operator.builders import NOW, pod, stamp
 
 
@@ -140,7 +140,7 @@ def test_wrong_input_is_named_by_field_once_and_makes_nothing() -> None:
 @pytest.mark.parametrize(
     ("spec", "path"),
     [
-        ({"lifecyclePolicy": {"postRolloutHook": "scripts/x.sh"}}, "postRolloutHook: Invalid"),
+        ({"lifecyclePolicy": {"postRolloutHook": "/x.sh"}}, "postRolloutHook: Invalid"),
         ({"lifecyclePolicy": {"preStopHook": "ftp://x"}}, "preStopHook: Invalid"),
         ({"dependencies": [{"name": "pay"}]}, "spec.dependencies[0].name: Invalid"),
         ({"rollout": {"maxSurge": 0, "maxUnavailable": 0}}, "maxUnavailable: Invalid"),

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from cloudwright.model import fields, names, resources
+from cloudwright.model import fields, names, resources, schemas
 from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds import containers
-from cloudwright.model.kinds.deployment import surge_errors
+from cloudwright.model.kinds.rollouts import autoscaling_errors, rollout_errors
 from cloudwright.model.kinds.route import host_problems, path_problems, traffic_errors
 from cloudwright.model.kinds.spec import (
     KindSpec,
     mapping,
     members,
     not_negative,
-    positive,
     repeated,
     wrong,
 )
@@ -67,6 +66,15 @@ def _check(service: Object, old: Object | None) -> list[FieldError]:
     return spec_errors(service)
 
 
+def problems(service: Object) -> list[str]:
+    """``path: what`` for everything that keeps a MicroService from being rolled out: the very
+    rules of admission, for servers on which only a CustomResourceDefinition guards the door.
+    """
+    schema = schemas.schema_for(resources.MICRO_SERVICE)
+    found = schemas.validate(schema, {**service, "status": {}}) if schema else []
+    return [str(error) for error in found or SPEC.validate(service, None)]
+
+
 def spec_errors(service: Object) -> list[FieldError]:
     """Everything that is wrong with the spec of a MicroService, beyond its schema."""
     spec = mapping(service, "spec")
@@ -90,17 +98,10 @@ def spec_errors(service: Object) -> list[FieldError]:
     found += _dependencies(service, members(spec, "dependencies"))
     for key in ("preStopHook", "postRolloutHook"):
         if (hook := mapping(spec, "lifecyclePolicy").get(key)) is not None:
-            found += wrong(f"spec.lifecyclePolicy.{key}", hook, _hook(key, str(hook)))
-    found += _rollout(mapping(spec, "rollout"))
+            found += wrong(f"spec.lifecyclePolicy.{key}", hook, hook_problems(str(hook)))
+    found += rollout_errors(spec, name_of(service)) + autoscaling_errors(spec)
     found += _route(mapping(spec, "route"))
     return found + _volumes(members(spec, "volumes"))
-
-
-def _hook(key: str, hook: str) -> list[str]:
-    problems = hook_problems(hook)
-    if not problems and key == "postRolloutHook" and "://" not in hook:
-        return ["must be webhook://NAME[/PATH], http://… or https://…: it is not run in a pod"]
-    return problems
 
 
 def _ports(ports: list[Any]) -> list[FieldError]:
@@ -149,12 +150,6 @@ def _dependencies(service: Object, dependencies: list[Any]) -> list[FieldError]:
             found.append(fields.duplicate(f"{where}.name", name))
         seen.add(key)
     return found
-
-
-def _rollout(rollout: Object) -> list[FieldError]:
-    numbers = {"maxSurge": 1, "maxUnavailable": 0, **rollout}
-    found = surge_errors(numbers, "spec.rollout")
-    return found + positive(rollout, "spec.rollout", "progressDeadlineSeconds")
 
 
 def _route(route: Object) -> list[FieldError]:

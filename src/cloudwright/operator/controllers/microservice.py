@@ -8,6 +8,7 @@ import anyio
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.model import pods as podstate
+from cloudwright.model.kinds.microservice import problems
 from cloudwright.model.objects import (
     Object,
     generation,
@@ -24,7 +25,6 @@ from cloudwright.operator.engines.microservice import hooks, rollout
 from cloudwright.operator.engines.microservice.world import LABEL, HookCall, World
 from cloudwright.operator.manager import DONE, Controller, Result
 from cloudwright.operator.ports import Hooks
-from cloudwright.operator.problems import problems
 
 
 class MicroServiceController(Controller):
