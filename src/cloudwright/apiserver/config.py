@@ -18,7 +18,13 @@ class StoreConfig:
     """Superseded revisions older than this are compacted."""
     history_revisions: int = 20_000
     """At most about this many revisions are kept for watches and consistent paging."""
-    compact_every_seconds: float = 30.0
+    history_share: float = 0.4
+    """Superseded values may take this share of what the live ones take …"""
+    history_bytes_min: int = 256 * 1024
+    """… but always so much …"""
+    history_slack_bytes: int = 4 * 1024 * 1024
+    """… and so much more for some seconds, while many writes come."""
+    compact_every_seconds: float = 10.0
     batch_writes: int = 128
     """Writes that may share one commit."""
     pending_writes_max: int = 10_000

@@ -19,7 +19,7 @@ from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.representation import form_of
 from cloudwright.apiserver.store.hub import prefixes
 from cloudwright.apiserver.store.interface import Template, Txn, Write
-from cloudwright.apiserver.store.schema import end_of
+from cloudwright.apiserver.store.statements import end_of
 from cloudwright.client.transport import Request
 from cloudwright.model.resources import BUILT_IN
 from tests.unit.apiserver_core.kit import ADMIN, opened

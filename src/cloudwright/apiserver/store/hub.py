@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 
 from cloudwright.apiserver.errors import CompactedError, SlowWatcherError
-from cloudwright.apiserver.store.interface import Event, Statistics
+from cloudwright.apiserver.store.interface import Event, Listener, Statistics
 
-Replay = Callable[[str, int, int], list[Event]]
+Replay = Callable[[str, int, int], Awaitable[list[Event]]]
 """``(prefix, after, up_to)`` → the next kept events, in order; empty when there are none left."""
 
 
@@ -19,10 +19,17 @@ class Hub:
     """The newest events and everyone who waits for the next ones."""
 
     def __init__(
-        self, revision: int, *, replay: Replay, ring_events: int, ring_bytes: int, queue: int
+        self,
+        revision: int,
+        *,
+        replay: Replay,
+        ring_events: int,
+        ring_bytes: int,
+        queue: int,
+        statistics: Statistics,
     ) -> None:
-        self.published = revision
-        self.statistics = Statistics(revision=revision)
+        self.published = statistics.revision = revision
+        self.statistics = statistics
         self._replay = replay
         self._ring: deque[Event] = deque()
         self._ring_events = ring_events
@@ -31,6 +38,7 @@ class Hub:
         self._ring_after = revision
         self._queue = queue
         self._watchers: dict[str, set[HubWatch]] = {}
+        self._listeners: list[Listener] = []
 
     def __len__(self) -> int:
         return self.statistics.watchers
@@ -40,31 +48,58 @@ class Hub:
         assert event.revision > self.published, "revisions only grow"
         self.published = self.statistics.revision = event.revision
         self._remember(event)
+        for listener in self._listeners:
+            listener.event(event)
         for prefix in prefixes(event.key):
             for watcher in tuple(self._watchers.get(prefix, ())):
                 watcher.offer(event)
 
+    def listen(self, listener: Listener) -> None:
+        """Give ``listener`` every event from now on."""
+        self._listeners.append(listener)
+
+    def advance(self, revision: int) -> None:
+        """There are no further events up to ``revision``."""
+        if revision > self.published:
+            self.published = self.statistics.revision = revision
+
+    def restart(self, revision: int) -> None:
+        """Events up to ``revision`` were missed: every watcher must list again."""
+        self.published = self.statistics.revision = revision
+        self._ring.clear()
+        self._ring_size = 0
+        self._ring_after = revision
+        for watchers in tuple(self._watchers.values()):
+            for watcher in tuple(watchers):
+                watcher.overrun()
+        for listener in self._listeners:
+            listener.lost()
+
     def watch(self, prefix: str, after: int, oldest: int) -> HubWatch:
         """A watcher of later events; ``oldest`` is the newest compacted revision."""
         assert prefix.endswith("/"), "a prefix ends in a slash"
-        if after < oldest:
-            raise CompactedError(after, oldest)
+        if after < oldest and after < self._ring_after:
+            raise CompactedError(after, min(oldest, self._ring_after))
         watcher = HubWatch(self, prefix, after, self._queue)
         self._watchers.setdefault(prefix, set()).add(watcher)
         self.statistics.watchers += 1
         return watcher
 
-    def past(self, prefix: str, after: int, up_to: int) -> list[Event]:
+    async def past(self, prefix: str, after: int, up_to: int) -> list[Event]:
         """Kept events of ``(after, up_to]``: from memory if all are there, else the next few
         from the disk.
         """
-        if after >= self._ring_after:
-            return [
-                event
-                for event in self._ring
-                if after < event.revision <= up_to and event.key.startswith(prefix)
-            ]
-        return self._replay(prefix, after, up_to)
+        if after < self._ring_after:
+            return await self._replay(prefix, after, up_to)
+        found: list[Event] = []
+        # From the new end: who resumes was mostly here a moment ago.
+        for event in reversed(self._ring):
+            if event.revision <= after:
+                break
+            if event.revision <= up_to and event.key.startswith(prefix):
+                found.append(event)
+        found.reverse()
+        return found
 
     def forget(self, watcher: HubWatch) -> None:
         """Give no more events to ``watcher``."""
@@ -112,12 +147,18 @@ class HubWatch:
         if event.revision <= self._live_after or self._overrun:
             return
         if len(self._queue) >= self._limit:
-            self._overrun = True
             self._hub.statistics.slow_watchers += 1
-            self._queue.clear()
-            self._hub.forget(self)
-        else:
-            self._queue.append(event)
+            self.overrun()
+            return
+        self._queue.append(event)
+        if self._wake is not None:
+            self._wake.set()
+
+    def overrun(self) -> None:
+        """End the watch: it missed events."""
+        self._overrun = True
+        self._queue.clear()
+        self._hub.forget(self)
         if self._wake is not None:
             self._wake.set()
 
@@ -129,7 +170,9 @@ class HubWatch:
             if self._overrun:
                 raise SlowWatcherError("the watch did not keep up with the events; list again")
             if self._replaying:
-                events = self._hub.past(self.prefix, self._progress, self._live_after)
+                events = await self._hub.past(self.prefix, self._progress, self._live_after)
+                if self._overrun:
+                    continue
                 if not events:
                     self._replaying = False
                     self._progress = self._live_after

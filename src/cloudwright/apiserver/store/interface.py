@@ -35,8 +35,9 @@ class Record(NamedTuple):
 
 @dataclass(slots=True)
 class Event:
-    """One write as watchers see it. ``value`` of a deletion is the key's last state, stamped with
-    the deletion's revision. ``notes`` is for readers to share what they derived (encoded lines).
+    """One write as watchers see it. ``value`` of a deletion is the key's last state (as the delete
+    gave it, or as it was), stamped with the deletion's revision. ``notes`` is for readers to share
+    what they derived (encoded lines).
     """
 
     revision: int
@@ -104,6 +105,25 @@ class Statistics:
     revision: int = 0
     compacted: int = 0
     watchers: int = 0
+    keys: int = 0
+    live_bytes: int = 0
+    """What the newest values take."""
+    history_bytes: int = 0
+    """What kept older values take."""
+    file_bytes: int = 0
+    wal_bytes: int = 0
+    damages: int = 0
+    """Reads that found something else than was written."""
+
+
+class Listener(Protocol):
+    """Whoever must see every write before it is acknowledged (a cache). Must not block or raise."""
+
+    def event(self, event: Event) -> None:
+        """The next write, in revision order."""
+
+    def lost(self) -> None:
+        """Events were missed (a shared store, cut off for long): load everything anew."""
 
 
 class Watch(Protocol):
@@ -137,6 +157,16 @@ class Store(Protocol):
     @property
     def statistics(self) -> Statistics:
         """The store's numbers as they are now."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether nobody else writes: what listeners were given is then the newest there is."""
+
+    def listen(self, listener: Listener) -> None:
+        """Give ``listener`` every event from now on, before watchers and before the writer's
+        ``commit`` returns. With a ``page`` read after this call nothing is missed: events up to
+        the page's revision are to be skipped.
+        """
 
     async def newest(self) -> int:
         """The newest committed revision."""

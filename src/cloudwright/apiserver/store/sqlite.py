@@ -1,17 +1,22 @@
 """The embedded store: SQLite in WAL mode, writes committed in groups, watches from memory.
 
-Statements run on the event loop (microseconds each); only COMMIT, which waits for the disk, runs
-in a worker thread. While it runs, the next group gathers. Nothing is acknowledged or published
-before its COMMIT returned.
+A group's statements run on the event loop (microseconds each: in a thread, each would give the
+interpreter lock away and wait for it again); its COMMIT, which waits for the disk, runs in a
+thread. While it runs, the next group gathers. Nothing is acknowledged or published before its
+COMMIT returned.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+from zlib import crc32
 
 import anyio
 from anyio import to_thread
@@ -20,38 +25,41 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.errors import CompactedError, StoreError, StoreOverloadedError
-from cloudwright.apiserver.store import schema
+from cloudwright.apiserver.store import checking, schema, statements
+from cloudwright.apiserver.store.compaction import Compactor
 from cloudwright.apiserver.store.hub import Hub, HubWatch
 from cloudwright.apiserver.store.interface import (
     Compare,
     Event,
+    Listener,
     Outcome,
     Page,
     Record,
     Statistics,
     Txn,
 )
+from cloudwright.apiserver.store.reading import Reader
+from cloudwright.apiserver.store.worker import Worker
 
 _log = logs.get("apiserver.store")
-
-_COMPACT_STEP = 2000
-_VACUUM_PAGES = 1024
+T = TypeVar("T")
 
 
 class _Pending:
     """A transaction that waits for its commit."""
 
-    __slots__ = ("done", "error", "outcome", "txn")
+    __slots__ = ("done", "outcome", "txn")
 
     def __init__(self, txn: Txn) -> None:
         self.txn = txn
-        self.done = anyio.Event()
+        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.outcome: Outcome | None = None
-        self.error: StoreError | None = None
 
 
 class SqliteStore:
     """A ``Store`` in one file. Use ``open_store``."""
+
+    exclusive = True
 
     def __init__(self, config: StoreConfig, clock: Clock) -> None:
         self._config = config
@@ -59,20 +67,33 @@ class SqliteStore:
         self._queue: deque[_Pending] = deque()
         self._wake = anyio.Event()
         self._closing = False
+        self._disk = Worker()
+        self._lists = Worker()
         self._lock = schema.lock(config.path)
         try:
-            self._writer = schema.connect(
-                config.path, synchronous=config.synchronous, cache_kib=config.cache_kib
-            )
-        except StoreError:
+            self._open()
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise schema.translate(error, config.path) from error
+        except BaseException:
             os.close(self._lock)
             raise
-        self._reader = schema.connect_reader(config.path, cache_kib=config.cache_kib)
-        newest = self._writer.execute(schema.NEWEST).fetchone()[0] or 1
-        self._compacted: int = self._writer.execute(schema.COMPACTED).fetchone()[0]
-        self._last: int = max(newest, self._compacted, 1)
-        self._dropped: int = self._compacted
-        self._compact_at = clock.monotonic() + config.compact_every_seconds
+
+    def _open(self) -> None:
+        config = self._config
+        statistics = Statistics()
+        self._writer = schema.connect(
+            config.path, synchronous=config.synchronous, cache_kib=config.cache_kib
+        )
+        checking.refuse_damage(self._writer, config.path)
+        self._reader = Reader(config.path, self._lists, statistics, config.cache_kib)
+        meta = partial(self._writer.execute, statements.META)
+        self._compacted: int = meta(("compacted",)).fetchone()[0]
+        self._reader.compacted = self._compacted
+        self._reader.floor = max(meta(("floor",)).fetchone()[0], self._compacted, 1)
+        self._last = self._reader.newest()
+        self._compactor = Compactor(self._writer, config, statistics)
+        self._compact_at = self._clock.monotonic() + config.compact_every_seconds
         self._compact_done: anyio.Event | None = None
         self.hub = Hub(
             self._last,
@@ -80,6 +101,7 @@ class SqliteStore:
             ring_events=config.ring_events,
             ring_bytes=config.ring_bytes,
             queue=config.watch_queue,
+            statistics=statistics,
         )
 
     @property
@@ -95,45 +117,30 @@ class SqliteStore:
 
     @property
     def compacted(self) -> int:
-        """Revisions before this one can no longer be read or watched from."""
+        """Revisions before this one can no longer be read."""
         return self._compacted
+
+    def listen(self, listener: Listener) -> None:
+        """Give ``listener`` every event from now on, before anybody else."""
+        self.hub.listen(listener)
 
     async def newest(self) -> int:
         """The newest committed revision."""
-        return max(self._read(schema.NEWEST).fetchone()[0] or 0, 1)
+        return self._reader.newest()
 
     async def get(self, key: str) -> Record | None:
         """The newest committed value."""
-        row = self._read(schema.GET, (key,)).fetchone()
-        return None if row is None else Record(key, *row)
+        return self._reader.get(key)
 
     async def page(
         self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0
     ) -> Page:
         """Records whose key starts with ``prefix`` and is greater than ``after``."""
-        low, high = after or prefix, schema.end_of(prefix)
-        rows_max = limit + 1 if limit else -1
-        self._read("BEGIN")
-        try:
-            newest = max(self._read(schema.NEWEST).fetchone()[0] or 0, 1)
-            if revision and revision < self._compacted:
-                raise CompactedError(revision, self._compacted)
-            if revision and revision < newest:
-                rows = self._read(schema.LIST_AT, (low, high, rows_max, revision)).fetchall()
-            else:
-                rows = self._read(schema.LIST, (low, high, rows_max)).fetchall()
-        finally:
-            self._read("COMMIT")
-        more = bool(limit) and len(rows) > limit
-        if more:
-            rows.pop()
-        at = revision if revision and revision < newest else newest
-        return Page(list(map(Record._make, rows)), at, more)
+        return await self._reader.page(prefix, after, limit, revision)
 
     async def count(self, prefix: str, *, after: str = "") -> int:
         """How many keys there are now."""
-        row = self._read(schema.COUNT, (after or prefix, schema.end_of(prefix))).fetchone()
-        return int(row[0])
+        return self._reader.count(prefix, after)
 
     def watch(self, prefix: str, *, after: int) -> HubWatch:
         """Every write with a revision greater than ``after``."""
@@ -148,11 +155,7 @@ class SqliteStore:
         pending = _Pending(txn)
         self._queue.append(pending)
         self._wake.set()
-        await pending.done.wait()
-        if pending.error is not None:
-            raise pending.error
-        assert pending.outcome is not None, "a finished transaction has an outcome or an error"
-        return pending.outcome
+        return await pending.done
 
     async def compact(self) -> int:
         """Compact now what may be; returns the oldest revision that can still be read."""
@@ -161,6 +164,10 @@ class SqliteStore:
         self._wake.set()
         await self._compact_done.wait()
         return self._compacted
+
+    async def check(self) -> checking.Report:
+        """Look at every page, row and checksum of the file, in a thread; writes go on."""
+        return await to_thread.run_sync(checking.check, self._config.path)
 
     async def run(self) -> None:
         """Commit what is queued, compact from time to time, until closed."""
@@ -174,10 +181,22 @@ class SqliteStore:
             if self._queue:
                 await self._commit_group()
             asked, self._compact_done = self._compact_done, None
-            if asked or self._clock.monotonic() >= self._compact_at or self._overfull():
-                await self._compact()
+            due = self._clock.monotonic() >= self._compact_at
+            if asked or due or self._compactor.overfull():
+                await self._compact(shrink=bool(asked) or due)
             if asked:
                 asked.set()
+
+    async def serve(self) -> None:
+        """Run the threads and the writer until closed."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._disk.serve)
+            tasks.start_soon(self._lists.serve)
+            try:
+                await self.run()
+            finally:
+                self._disk.close()
+                self._lists.close()
 
     async def aclose(self) -> None:
         """Commit what is queued, then refuse further writes."""
@@ -200,69 +219,93 @@ class SqliteStore:
         count = min(len(self._queue), self._config.batch_writes)
         group = [self._queue.popleft() for _ in range(count)]
         events: list[Event] = []
+        start = self._clock.monotonic()
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for pending in group:
                 pending.outcome = self._apply(pending.txn, events)
-            # Shielded: a cancelled wait must not leave the thread committing behind our back.
-            start = self._clock.monotonic()
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(self._writer.execute, "COMMIT")
-            self.hub.statistics.commit_seconds += self._clock.monotonic() - start
+            await self._on_disk(partial(self._writer.execute, "COMMIT"))
         except sqlite3.Error as error:
             self._undo()
-            failure = schema.translate(error, self._config.path)
-            _log.error("a commit failed", extra={"why": failure.message, "writes": len(group)})
+            failure = self._reader.broken(error)
+            _log.error("a commit failed", extra={"why": str(failure), "writes": len(group)})
             self.hub.statistics.failures += 1
             for pending in group:
-                pending.outcome, pending.error = None, failure
-        else:
-            self.hub.statistics.commits += 1
-            self.hub.statistics.writes += len(events)
-            for event in events:
-                self.hub.publish(event)
+                if not pending.done.done():
+                    pending.done.set_exception(failure)
+            return
+        statistics = self.hub.statistics
+        statistics.commit_seconds += self._clock.monotonic() - start
+        statistics.commits += 1
+        statistics.writes += len(events)
+        for event in events:
+            self._count(event)
+            self.hub.publish(event)
         for pending in group:
-            pending.done.set()
+            if not pending.done.done():
+                assert pending.outcome is not None, "a transaction that ran has an outcome"
+                pending.done.set_result(pending.outcome)
+
+    async def _on_disk(self, call: Callable[[], T]) -> T:
+        """Run ``call`` in the writer's thread. Shielded: a cancelled wait must not leave the
+        thread at work behind our back.
+        """
+        with anyio.CancelScope(shield=True):
+            result = await self._disk.run(call)
+        return result
 
     def _apply(self, txn: Txn, events: list[Event]) -> Outcome:
         """Run one transaction inside the open group; later ones see what it did."""
         write = txn.write
+        key = write.key
         execute = self._writer.execute
-        row = execute(schema.GET, (write.key,)).fetchone()
+        row = execute(statements.OLD, (key,)).fetchone()
+        at, seen, created, before, kept = row or (0, 0, 0, None, 0)
         for compare in txn.compares:
-            seen = row if compare.key == write.key else self._revision_of(compare.key)
-            if (seen[0] if seen else 0) != compare.revision:
+            if (seen if compare.key == key else self._revision_of(compare.key)) != compare.revision:
                 return Outcome(None, compare)
         if row is None and write.delete:
-            return Outcome(None, Compare(write.key, -1))
+            return Outcome(None, Compare(key, -1))
         self._last += 1
         revision = self._last
-        created = row[1] if row else revision
+        created = created or revision
         value = write.template.stamp(revision)
-        execute(
-            schema.INSERT,
-            (
-                revision,
-                write.key,
-                created,
-                row[0] if row else 0,
-                int(write.delete),
-                int(self._clock.now().timestamp()),
-                value,
-            ),
-        )
+        now = int(self._clock.now().timestamp())
         if write.delete:
-            execute(schema.UNPOINT, (write.key,))
+            execute(statements.DELETE, (at,))
+            kept, last = crc32(value, kept), value
         else:
-            execute(schema.POINT, (write.key, revision))
-        events.append(
-            Event(revision, write.key, write.delete, row is None, value, row[2] if row else None)
+            last = None
+            total = statements.checksum(key, revision, created, value)
+            if row is None:
+                execute(statements.CREATE, (key, revision, created, total, value))
+            else:
+                execute(statements.UPDATE, (revision, total, value, at))
+        execute(
+            statements.LOG,
+            (revision, key, created, seen, int(write.delete), now, kept, before, last),
         )
-        return Outcome(Record(write.key, revision, created, value))
+        events.append(Event(revision, key, write.delete, row is None, value, before))
+        return Outcome(Record(key, revision, created, value))
 
-    def _revision_of(self, key: str) -> tuple[int] | None:
-        row: tuple[int] | None = self._writer.execute(schema.REVISION, (key,)).fetchone()
-        return row
+    def _revision_of(self, key: str) -> int:
+        row = self._writer.execute(statements.REVISION, (key,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _count(self, event: Event) -> None:
+        """Keep the books on what the file holds."""
+        usage = self._compactor.usage
+        before, size = len(event.previous or b""), len(event.value)
+        usage.log_rows += 1
+        usage.log_bytes += before + (size if event.deleted else 0)
+        if event.deleted:
+            usage.live_rows -= 1
+            usage.live_bytes -= before + len(event.key)
+        elif event.created:
+            usage.live_rows += 1
+            usage.live_bytes += size + len(event.key)
+        else:
+            usage.live_bytes += size - before
 
     def _undo(self) -> None:
         if self._writer.in_transaction:
@@ -271,60 +314,40 @@ class SqliteStore:
             except sqlite3.Error as error:
                 _log.error("a rollback failed", extra={"why": str(error)})
 
-    # --- reading
-
-    def _read(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        try:
-            return self._reader.execute(statement, values)
-        except sqlite3.Error as error:
-            raise schema.translate(error, self._config.path) from error
-
-    def _replay(self, prefix: str, after: int, up_to: int) -> list[Event]:
+    async def _replay(self, prefix: str, after: int, up_to: int) -> list[Event]:
         if after < self._compacted:
             raise CompactedError(after, self._compacted)
-        rows = self._read(schema.REPLAY, (after, up_to, prefix, schema.end_of(prefix))).fetchall()
-        return [
-            Event(revision, key, bool(deleted), created == revision, value, previous)
-            for revision, key, deleted, created, value, previous in rows
-        ]
+        self._reader.pins[after] += 1
+        try:
+            return await self._lists.run(partial(self._reader.replay, prefix, after, up_to))
+        finally:
+            self._reader.unpin(after)
 
     # --- compaction
 
-    def _overfull(self) -> bool:
-        return self._last - self._dropped > self._config.history_revisions + _COMPACT_STEP
-
-    async def _compact(self) -> None:
+    async def _compact(self, *, shrink: bool) -> None:
+        """Cut the log; with ``shrink`` also give space back, as long as no writes wait."""
         self._compact_at = self._clock.monotonic() + self._config.compact_every_seconds
-        # The newest row always stays: it carries the revision over a restart.
-        newest = self.hub.published - 1
         oldest_at = int(self._clock.now().timestamp() - self._config.history_seconds)
-        aged = self._read(schema.AGED, (newest, oldest_at)).fetchone()
-        target = min(max(aged[0] if aged else 0, newest - self._config.history_revisions), newest)
-        while target > self._dropped:
-            step = min(target, self._dropped + _COMPACT_STEP)
-            # Promised before it is done: a read must not find half of what it asks for.
-            self._compacted = max(self._compacted, step)
-            try:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(self._drop, self._dropped, step)
-            except sqlite3.Error as error:
-                self._undo()
-                _log.warning("compaction failed, will retry", extra={"why": str(error)})
-                return
-            self._dropped = step
-            if self._queue:
-                await self._commit_group()
-
-    def _drop(self, low: int, high: int) -> None:
-        execute = self._writer.execute
-        execute("BEGIN IMMEDIATE")
-        execute(schema.DROP_SUPERSEDED, (low, high))
-        execute(schema.DROP_TOMBSTONES, (low, high))
-        execute(schema.SET_COMPACTED, (high,))
-        execute("COMMIT")
-        # Bounded: giving space back must not hold up the writes that wait. A script, because a
-        # cursor stops this statement after its first page.
-        self._writer.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        try:
+            target = await self._on_disk(
+                partial(self._compactor.target, self.hub.published, oldest_at)
+            )
+            target = min(target, *self._reader.pins, target)
+            if target > self._compacted:
+                # Promised before it is done: a read must not find half of what it asks for.
+                self._compacted = self._reader.compacted = target
+                await self._on_disk(partial(self._compactor.cut, target))
+            more = shrink
+            while more:
+                more = await self._on_disk(self._compactor.shrink)
+                while self._queue:
+                    await self._commit_group()
+            if shrink:
+                await self._on_disk(self._compactor.checkpoint)
+        except sqlite3.Error as error:
+            self._undo()
+            _log.warning("compaction failed, will retry", extra={"why": str(error)})
 
 
 @asynccontextmanager
@@ -334,12 +357,12 @@ async def open_store(config: StoreConfig, clock: Clock) -> AsyncIterator[SqliteS
     Raises:
         StoreBusyError: another process holds it.
         StoreCorruptError: it fails its integrity check.
-        StoreError: it cannot be opened.
+        StoreError: it cannot be opened, or a newer version wrote it.
     """
     store = await to_thread.run_sync(SqliteStore, config, clock)
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(store.run)
+            tasks.start_soon(store.serve)
             try:
                 yield store
             finally:

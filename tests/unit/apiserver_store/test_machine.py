@@ -26,7 +26,7 @@ from cloudwright.apiserver.errors import CompactedError, SlowWatcherError
 from cloudwright.apiserver.store.hub import HubWatch
 from cloudwright.apiserver.store.interface import Compare, Event, Outcome, Template, Txn, Write
 from cloudwright.apiserver.store.sqlite import SqliteStore
-from tests.unit.apiserver_core.kit import opened
+from tests.unit.apiserver_store.kit import opened
 
 KEYS = st.sampled_from(["/p/a/1", "/p/a/2", "/p/b/1", "/q/a/1", "/q/a/2"])
 PREFIXES = st.sampled_from(["/p/", "/p/a/", "/q/"])

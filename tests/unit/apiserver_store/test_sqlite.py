@@ -16,31 +16,10 @@ from cloudwright.apiserver.errors import (
     StoreError,
     StoreFullError,
 )
-from cloudwright.apiserver.store.interface import Compare, Outcome, Template, Txn, Write
-from cloudwright.apiserver.store.sqlite import SqliteStore
-from tests.unit.apiserver_core.kit import opened
+from cloudwright.apiserver.store.interface import Compare, Outcome
+from tests.unit.apiserver_store.kit import drop, events, opened, put
 
 pytestmark = pytest.mark.anyio
-
-
-async def put(store: SqliteStore, key: str, text: str = "", revision: int | None = None) -> Outcome:
-    template = Template(b"<", f">{text}".encode())
-    compares = () if revision is None else (Compare(key, revision),)
-    return await store.commit(Txn(compares, Write(key, template)))
-
-
-async def drop(store: SqliteStore, key: str) -> Outcome:
-    return await store.commit(Txn((), Write(key, Template(b"<", b">gone"), delete=True)))
-
-
-async def events(store: SqliteStore, prefix: str, after: int, count: int) -> list[tuple[int, str]]:
-    watch = store.watch(prefix, after=after)
-    found: list[tuple[int, str]] = []
-    with anyio.fail_after(5):
-        while len(found) < count:
-            found += [(event.revision, event.key) for event in await watch.batch()]
-    watch.close()
-    return found
 
 
 async def test_a_value_is_stamped_with_its_revision(tmp_path: Path) -> None:
@@ -184,7 +163,7 @@ async def test_a_slow_watcher_is_ended_and_blocks_nobody(tmp_path: Path) -> None
 
 async def test_compaction_drops_history_but_no_current_value(tmp_path: Path) -> None:
     clock = ManualClock()
-    async with opened(tmp_path, clock=clock, compact_every_seconds=60) as store:
+    async with opened(tmp_path, clock=clock, compact_every_seconds=60, ring_events=3) as store:
         start = store.revision
         for index in range(30):
             await put(store, f"/p/{index % 4}", str(index))
@@ -203,7 +182,8 @@ async def test_compaction_drops_history_but_no_current_value(tmp_path: Path) -> 
         assert [record.key for record in now.records] == ["/p/1", "/p/2", "/p/3", "/p/9"]
         assert await events(store, "/p/", before, 1) == [(before + 1, "/p/9")]
     with sqlite3.connect(tmp_path / "store.db") as database:
-        assert database.execute("SELECT count(*) FROM history").fetchone() == (4,)
+        assert database.execute("SELECT count(*) FROM current").fetchone() == (4,)
+        assert database.execute("SELECT count(*) FROM log").fetchone() == (1,)
 
 
 async def test_history_is_bounded_by_count(tmp_path: Path) -> None:
@@ -290,7 +270,7 @@ class Failing:
         return getattr(self._database, name)
 
 
-@pytest.mark.parametrize("statement", ["BEGIN", "SELECT", "INSERT INTO history", "COMMIT"])
+@pytest.mark.parametrize("statement", ["BEGIN", "SELECT", "INSERT INTO log", "COMMIT"])
 @pytest.mark.parametrize(
     ("code", "kind", "text"),
     [

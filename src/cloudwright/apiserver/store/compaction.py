@@ -1,0 +1,135 @@
+"""Keeping the file small without anybody asking: what is dropped when, and how space goes back.
+
+The log of superseded values may take ``history_share`` of what the live values take; while many
+writes come it may grow by ``history_slack_bytes``, so that not every write pays for a cut. Pages
+that go free are given back to the disk in small steps, and rows that stand in half-empty pages
+(many deletions leave such) are moved together. Everything here runs in the writer's thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from cloudwright.apiserver.config import StoreConfig
+from cloudwright.apiserver.store import statements
+from cloudwright.apiserver.store.interface import Statistics
+
+ROW_BYTES = 100
+"""What a row takes beside its value, about (key, numbers, index)."""
+_VACUUM_PAGES = 256
+_CUT_ROWS = 2000
+_MOVE_ROWS = 500
+_SPARSE = 1.5
+"""Move rows together when the file is so many times as large as what it holds."""
+_SPARSE_BYTES_MIN = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Usage:
+    """What the two tables hold: rows, and bytes of their keys and values."""
+
+    live_rows: int = 0
+    live_bytes: int = 0
+    log_rows: int = 0
+    log_bytes: int = 0
+
+    @property
+    def live(self) -> int:
+        """Bytes that the live values take, with what belongs to them."""
+        return self.live_bytes + self.live_rows * ROW_BYTES
+
+    @property
+    def logged(self) -> int:
+        """Bytes that the log takes."""
+        return self.log_bytes + self.log_rows * ROW_BYTES
+
+
+class Compactor:
+    """Cuts the log and shrinks the file, on the writer's connection."""
+
+    def __init__(
+        self, database: sqlite3.Connection, config: StoreConfig, statistics: Statistics
+    ) -> None:
+        self._database = database
+        self._config = config
+        self._statistics = statistics
+        self._page_bytes = int(self._number("PRAGMA page_size"))
+        self.usage = Usage(
+            *database.execute(statements.LIVE).fetchone(),
+            *database.execute(statements.LOGGED).fetchone(),
+        )
+        self.measure()
+
+    def allowed(self) -> int:
+        """Bytes that the log may take when nothing is going on."""
+        config = self._config
+        return max(int(self.usage.live * config.history_share), config.history_bytes_min)
+
+    def overfull(self) -> bool:
+        """Whether the log should be cut now, whatever the time."""
+        usage, config = self.usage, self._config
+        return (
+            usage.logged > self.allowed() + config.history_slack_bytes
+            or usage.log_rows > config.history_revisions + _CUT_ROWS
+        )
+
+    def target(self, newest: int, oldest_at: int) -> int:
+        """The revision up to which the log should be cut: by age, count and size. The newest
+        row always stays: it carries the revision over a restart.
+        """
+        execute = self._database.execute
+        aged = execute(statements.AGED, (newest - 1, oldest_at)).fetchone()
+        over = execute(statements.OVERSIZE, (self.allowed(),)).fetchone()
+        counted = newest - 1 - self._config.history_revisions
+        return min(max(aged[0] if aged else 0, over[0] or 0, counted), newest - 1)
+
+    def cut(self, revision: int) -> None:
+        """Drop the log up to and with ``revision``."""
+        execute = self._database.execute
+        execute("BEGIN IMMEDIATE")
+        rows, size = execute(statements.CUT_SIZE, (revision,)).fetchone()
+        execute(statements.CUT, (revision,))
+        execute(statements.SET_META, (revision, "compacted"))
+        execute("COMMIT")
+        self.usage.log_rows -= rows
+        self.usage.log_bytes -= size
+
+    def shrink(self) -> bool:
+        """Give back some of the free pages, or move some rows together; whether more is to do."""
+        free = self._number("PRAGMA freelist_count")
+        if free:
+            # A script, because a cursor stops this statement after its first page.
+            self._database.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            left = self._number("PRAGMA freelist_count")
+            return 0 < left < free
+        if self._sparse():
+            before = self._number("PRAGMA page_count")
+            self._database.execute(statements.MOVE, (_MOVE_ROWS,))
+            return bool(self._number("PRAGMA freelist_count")) or (
+                self._number("PRAGMA page_count") != before
+            )
+        return False
+
+    def checkpoint(self) -> None:
+        """Write the write-ahead log back to the file, so that the next write begins it anew."""
+        self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self.measure()
+
+    def measure(self) -> None:
+        """Bring the statistics up to date."""
+        usage, statistics = self.usage, self._statistics
+        statistics.keys = usage.live_rows
+        statistics.live_bytes = usage.live
+        statistics.history_bytes = usage.logged
+        statistics.file_bytes = self._number("PRAGMA page_count") * self._page_bytes
+        wal = self._config.path.with_name(self._config.path.name + "-wal")
+        statistics.wal_bytes = wal.stat().st_size if wal.exists() else 0
+
+    def _sparse(self) -> bool:
+        size = self._number("PRAGMA page_count") * self._page_bytes
+        held = self.usage.live + self.usage.logged
+        return size > held * _SPARSE + _SPARSE_BYTES_MIN
+
+    def _number(self, statement: str) -> int:
+        return int(self._database.execute(statement).fetchone()[0])
