@@ -5,22 +5,23 @@ Answers follow the registry at once; they are kept encoded until it changes.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 
 from cloudwright import __version__
+from cloudwright.apiserver import priorities
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import JSON
 from cloudwright.apiserver.reviews import REVIEWS
 from cloudwright.client.transport import Reply
 from cloudwright.model.resources import Resource
 
-VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 MAJOR, MINOR = "1", "36"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _Sub = tuple[str, str, str, tuple[str, ...]]
@@ -37,6 +38,8 @@ _SUBRESOURCES: dict[str, _Sub] = {
     "binding": ("", "v1", "Binding", ("create",)),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "finalize": ("", "", "", ("update",)),
+    "approval": ("", "", "", _WRITE),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
 }
 _AGGREGATED = re.compile(
     r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;"
@@ -58,15 +61,6 @@ def version_info() -> dict[str, str]:
         "compiler": platform.python_implementation().lower(),
         "platform": f"linux/{_ARCHITECTURES.get(machine, machine)}",
     }
-
-
-def priority(version: str) -> tuple[int, int, int]:
-    """Sorts versions newest and most stable first: v2, v1, v1beta2, v1beta1, v1alpha1."""
-    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
-    if match is None:
-        return (3, 0, 0)
-    level = {None: 0, "beta": 1, "alpha": 2}[match[2]]
-    return (level, -int(match[1]), -int(match[3] or 0))
 
 
 def subresources(resource: Resource) -> list[str]:
@@ -101,11 +95,17 @@ class Discovery:
     def _resources(self) -> list[Resource]:
         return [*(entry.resource for entry in self._registry.all()), *REVIEWS]
 
+    def _stored_as(self, resource: Resource) -> str:
+        found = self._registry.find(resource.group, resource.version, resource.plural)
+        group, _, version = (found.storage_version if found else "").rpartition("/")
+        return f"{group}/{version}/{resource.kind}"
+
     def _build(self) -> dict[tuple[str, str], Reply]:
-        groups: dict[str, dict[str, list[Resource]]] = {}
-        for resource in self._resources():
-            versions = groups.setdefault(resource.group, {})
+        found: dict[str, dict[str, list[Resource]]] = {}
+        for resource in sorted(self._resources(), key=lambda one: one.plural):
+            versions = found.setdefault(resource.group, {})
             versions.setdefault(resource.version, []).append(resource)
+        groups = {name: found[name] for name in sorted(found, key=priorities.by_group)}
         answers: dict[tuple[str, str], Reply] = {}
         core = {"": groups.pop("", {})}
         answers["/api", ""] = _json(
@@ -119,7 +119,9 @@ class Discovery:
         for name, versions in (core | groups).items():
             for version, resources in versions.items():
                 prefix = f"/apis/{name}/{version}" if name else f"/api/{version}"
-                answers[prefix, ""] = _json(_resource_list(name, version, resources))
+                answers[prefix, ""] = _json(
+                    _resource_list(name, version, resources, self._stored_as)
+                )
         for api in ("v2", "v2beta1"):
             answers["/api", api] = _aggregated(core, api)
             answers["/apis", api] = _aggregated(groups, api)
@@ -136,15 +138,17 @@ def _first(accept: str, at: int) -> bool:
 
 
 def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:
-    sorted_versions = sorted(versions, key=priority)
+    sorted_versions = sorted(versions, key=priorities.by_version)
     entries = [{"groupVersion": f"{name}/{v}", "version": v} for v in sorted_versions]
     return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
 
-def _resource_list(group: str, version: str, resources: list[Resource]) -> dict[str, Any]:
+def _resource_list(
+    group: str, version: str, resources: list[Resource], stored_as: Callable[[Resource], str]
+) -> dict[str, Any]:
     entries: list[dict[str, Any]] = []
     for resource in resources:
-        entries.append(_entry(resource))
+        entries.append(_entry(resource, stored_as(resource)))
         for name in subresources(resource):
             sub_group, sub_version, kind, verbs = _SUBRESOURCES[name]
             entry: dict[str, Any] = {
@@ -166,10 +170,10 @@ def _resource_list(group: str, version: str, resources: list[Resource]) -> dict[
 
 
 def _verbs(resource: Resource) -> list[str]:
-    return ["create"] if resource in REVIEWS else list(VERBS)
+    return ["create"] if resource in REVIEWS else list(resource.verbs)
 
 
-def _entry(resource: Resource) -> dict[str, Any]:
+def _entry(resource: Resource, stored_as: str) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": resource.plural,
         "singularName": resource.singular,
@@ -181,10 +185,14 @@ def _entry(resource: Resource) -> dict[str, Any]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if resource not in REVIEWS:
-        names = f"{resource.group}/{resource.version}/{resource.kind}".encode()
-        entry["storageVersionHash"] = hashlib.sha256(names).hexdigest()[:11] + "="
+    if "watch" in resource.verbs and resource not in REVIEWS:
+        entry["storageVersionHash"] = storage_version_hash(stored_as)
     return entry
+
+
+def storage_version_hash(stored_as: str) -> str:
+    """A short name for ``group/version/Kind``, by which clients see that the storage changed."""
+    return base64.b64encode(hashlib.sha256(stored_as.encode()).digest()[:8]).decode()
 
 
 def _aggregated(groups: dict[str, dict[str, list[Resource]]], api: str) -> Reply:
@@ -196,11 +204,9 @@ def _aggregated(groups: dict[str, dict[str, list[Resource]]], api: str) -> Reply
                 "resources": [_aggregated_resource(r) for r in versions[version]],
                 "freshness": "Current",
             }
-            for version in sorted(versions, key=priority)
+            for version in sorted(versions, key=priorities.by_version)
         ]
-        metadata: dict[str, Any] = {"creationTimestamp": None}
-        if name:
-            metadata["name"] = name
+        metadata = {"name": name} if name else {}
         items.append({"metadata": metadata, "versions": shown})
     body = {
         "kind": "APIGroupDiscoveryList",
@@ -215,7 +221,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     scope = "Namespaced" if resource.namespaced else "Cluster"
     shown: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "responseKind": _kind("", "", resource.kind),
         "scope": scope,
         "singularResource": resource.singular,
         "verbs": _verbs(resource),
@@ -228,9 +234,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
     for name in subresources(resource):
         group, version, kind, verbs = _SUBRESOURCES[name]
         response = (
-            _kind(group, version, kind)
-            if kind
-            else _kind(resource.group, resource.version, resource.kind)
+            _kind(group, version, kind) if kind and group else _kind("", "", kind or resource.kind)
         )
         subs.append({"subresource": name, "responseKind": response, "verbs": list(verbs)})
     if subs:

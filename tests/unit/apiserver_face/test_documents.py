@@ -7,9 +7,10 @@ import struct
 import pytest
 
 from cloudwright.apiserver import built_ins, crds, gnostic
-from cloudwright.apiserver.discovery import Discovery, priority, version_info
+from cloudwright.apiserver.discovery import Discovery, version_info
 from cloudwright.apiserver.openapi_v2 import PROTOBUF, OpenApiV2
 from cloudwright.apiserver.openapi_v3 import OpenApiV3
+from cloudwright.apiserver.priorities import by_version
 from cloudwright.apiserver.registry import Registry
 from cloudwright.model import resources
 
@@ -108,7 +109,7 @@ def test_discovery_follows_definitions_at_once(registry):
 
 def test_versions_are_sorted_as_kubernetes_does():
     versions = ["v1alpha1", "v1", "v2beta1", "v2", "v10", "foo"]
-    assert sorted(versions, key=priority) == ["v10", "v2", "v1", "v2beta1", "v1alpha1", "foo"]
+    assert sorted(versions, key=by_version) == ["v10", "v2", "v1", "v2beta1", "v1alpha1", "foo"]
 
 
 def references(node):

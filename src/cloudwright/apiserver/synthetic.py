@@ -1,0 +1,157 @@
+"""Kinds that nobody writes: the API server makes them from what it knows when they are read.
+
+``APIService``: the groups and versions that are served, as upstream's aggregator lists its own.
+``ComponentStatus``: whether the store answers (upstream's older health check). Both are read-only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import orjson
+
+from cloudwright._base.clock import rfc3339
+from cloudwright.apiserver import encoding, priorities, representation, reviews, selection, watches
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.errors import StoreError, method_not_allowed, not_found, qualified
+from cloudwright.apiserver.registry import storage_of
+from cloudwright.apiserver.replies import StreamReply, reply_json
+from cloudwright.client.transport import Reply
+from cloudwright.model import resources
+from cloudwright.model.objects import Object, name_of
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+Source = Callable[["ApiCore"], Awaitable[list[Object]]]
+_DEFINITIONS = storage_of(
+    resources.CUSTOM_RESOURCE_DEFINITION.group, resources.CUSTOM_RESOURCE_DEFINITION.plural
+)
+_NAMES = uuid.UUID("6f0c9c3e-5f0a-4a57-8f4d-0d3a3b6f6f10")
+_HEADERS = {"content-type": "application/json"}
+
+
+async def api_services(core: ApiCore) -> list[Object]:
+    """One ``APIService`` for each group and version that is served."""
+    found: dict[tuple[str, str], bool] = {}
+    for review in reviews.REVIEWS:
+        found[review.group, review.version] = False
+    for entry in core.registry.all():
+        found.setdefault((entry.resource.group, entry.resource.version), entry.custom)
+    revision = str(await core.store.newest())
+    made = [
+        _api_service(group, version, custom, revision, rfc3339(core.started))
+        for (group, version), custom in found.items()
+        if group != resources.API_SERVICE.group
+    ]
+    return sorted(made, key=name_of)
+
+
+def _api_service(group: str, version: str, custom: bool, revision: str, now: str) -> Object:
+    name = f"{version}.{group}"
+    kept = "true" if custom else "onstart"
+    first, second = priorities.of(group, version)
+    condition = {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
+    return {
+        "apiVersion": resources.API_SERVICE.api_version,
+        "kind": resources.API_SERVICE.kind,
+        "metadata": {
+            "name": name,
+            "uid": str(uuid.uuid5(_NAMES, name)),
+            "resourceVersion": revision,
+            "creationTimestamp": now,
+            "labels": {"kube-aggregator.kubernetes.io/automanaged": kept},
+        },
+        "spec": {
+            "group": group,
+            "version": version,
+            "groupPriorityMinimum": first,
+            "versionPriority": second,
+        },
+        "status": {"conditions": [condition]},
+    }
+
+
+async def component_statuses(core: ApiCore) -> list[Object]:
+    """The store's health, under the name that tools know."""
+    try:
+        await core.store.newest()
+        condition = {"type": "Healthy", "status": "True", "message": "ok"}
+    except StoreError as error:
+        condition = {"type": "Healthy", "status": "False", "message": error.message}
+    status = {"apiVersion": "v1", "kind": "ComponentStatus", "metadata": {"name": "etcd-0"}}
+    return [{**status, "conditions": [condition]}]
+
+
+SOURCES: dict[tuple[str, str], Source] = {
+    (resources.API_SERVICE.group, resources.API_SERVICE.plural): api_services,
+    ("", resources.COMPONENT_STATUS.plural): component_statuses,
+}
+
+
+async def serve(core: ApiCore, call: Call) -> Reply | StreamReply:
+    """Read, list or watch objects that are not stored.
+
+    Raises:
+        ApiError: 404, there is none of that name; 405, it was to be written.
+    """
+    source = SOURCES[call.group, call.plural]
+    if call.verb not in ("get", "list", "watch") or call.verb not in call.served.resource.verbs:
+        raise method_not_allowed(call.request.method, qualified(call.plural, call.group))
+    chosen = selection.of(call)
+    if call.verb == "watch":
+        return StreamReply(200, _HEADERS, _events(core, call, source))
+    found = [obj for obj in await source(core) if chosen.matches(obj)]
+    if call.verb == "get":
+        for obj in found:
+            if name_of(obj) == call.name:
+                return _shown(core, call, [obj], single=True)
+        raise not_found(call.group, call.plural, call.name)
+    return _shown(core, call, found, single=False)
+
+
+def _shown(core: ApiCore, call: Call, found: list[Object], *, single: bool) -> Reply:
+    form = representation.wanted(call)
+    metadata = {"resourceVersion": str(core.store.revision)}
+    if form == "table":
+        return reply_json(200, representation.table(call, found, metadata, core.clock.now()))
+    kind, api_version = call.served.list_kind, call.served.resource.api_version
+    if form == "partial":
+        found = [encoding.partial(obj) for obj in found]
+        kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+    if single:
+        return reply_json(200, found[0])
+    listed = {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found}
+    return reply_json(200, listed)
+
+
+async def _events(core: ApiCore, call: Call, source: Source) -> AsyncGenerator[bytes, None]:
+    """What is there, then what definitions add to it and take away, until the time is over."""
+    chosen = selection.of(call)
+    limit = core.config.watch_seconds_max
+    end = anyio.current_time() + min(call.query.whole("timeoutSeconds") or limit, limit)
+    changes = core.store.watch(_DEFINITIONS, after=await core.store.newest())
+    known: dict[str, Object] = {}
+    try:
+        while True:
+            now = {name_of(o): o for o in await source(core) if chosen.matches(o)}
+            gone = [watches.line("DELETED", orjson.dumps(known[n])) for n in known.keys() - now]
+            new = [watches.line("ADDED", orjson.dumps(now[n])) for n in now if n not in known]
+            if gone or new:
+                yield b"".join([*gone, *new])
+            known = now
+            left = end - anyio.current_time()
+            if left <= 0:
+                return
+            await changes.batch(left)
+    finally:
+        changes.close()
