@@ -21,7 +21,7 @@ from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, tls
 from cloudwright.apiserver.authn import Authenticator, TokenFile
-from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
 from cloudwright.apiserver.store.sqlite import open_store
@@ -139,11 +139,11 @@ class MachinePods:
 async def run(state: str) -> None:
     """Serve until standard input ends."""
     paths = Paths.find(state)
-    authorizer = GroupAuthorizer()
     pki = tls.Pki(paths.pki)
     paths.database.parent.mkdir(parents=True, exist_ok=True)
     tokens = TokenFile.of(paths)
     async with open_store(StoreConfig(paths.database), SystemClock()) as store:
+        authorizer = ChainAuthorizer(store)
         core = await bootstrap.start(store, authorizer)
         async with serve(
             core,

@@ -20,7 +20,7 @@ from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, tls
 from cloudwright.apiserver.authn import Authenticator, TokenFile
-from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
 from cloudwright.apiserver.store.sqlite import open_store
@@ -43,15 +43,17 @@ def parser() -> argparse.ArgumentParser:
 
 async def run(paths: Paths, config: FaceConfig) -> None:
     """Serve until SIGINT or SIGTERM."""
-    authorizer = GroupAuthorizer()
     pki = tls.Pki(paths.pki)
     make_private(paths.database.parent)
     async with open_store(StoreConfig(paths.database), SystemClock()) as store:
-        core = await bootstrap.start(store, authorizer)
+        authorizer = ChainAuthorizer(store)
         authenticator = Authenticator(TokenFile.of(paths))
-        async with serve(
-            core, config, pki=pki, authenticator=authenticator, authorizer=authorizer
-        ) as serving:
+        async with (
+            bootstrap.running(store, authorizer) as core,
+            serve(
+                core, config, pki=pki, authenticator=authenticator, authorizer=authorizer
+            ) as serving,
+        ):
             kubeconfig = tls.write_kubeconfig(paths, serving.url)
             _log.info("serving", extra={"url": serving.url, "kubeconfig": str(kubeconfig)})
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

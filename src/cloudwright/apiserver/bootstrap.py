@@ -12,6 +12,7 @@ from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver import definitions, encoding, sweeping
 from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.identity import ADMINISTRATORS, Authorizer, User
@@ -45,6 +46,8 @@ async def start(
     await _load_addresses(core)
     for name in NAMESPACES:
         await _ensure_namespace(core, name)
+    if isinstance(authorizer, ChainAuthorizer):
+        await upkeep.ensure(core)
     return core
 
 
@@ -61,6 +64,8 @@ async def running(
     core = await start(store, authorizer, config=config, clock=clock, admission=admission)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweeping.run, core)
+        if isinstance(authorizer, ChainAuthorizer):
+            tasks.start_soon(upkeep.run, core)
         yield core
         tasks.cancel_scope.cancel()
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from cloudwright.apiserver.errors import bad_request, method_not_allowed, no_such_path, qualified
-from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.identity import Attributes, User
 from cloudwright.apiserver.registry import Registry, Served
 from cloudwright.client.transport import Request
+from cloudwright.model import selectors
 
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -90,6 +91,23 @@ class Call:
         return self.served.resource.group
 
     @property
+    def attributes(self) -> Attributes:
+        """What the authorizer is asked. A list of one name counts as that object's."""
+        name, selector = self.name, self.query.get("fieldSelector")
+        if selector and not name:
+            name = _only_name(selector)
+        return Attributes(
+            self.verb,
+            self.served.resource.group,
+            self.served.resource.plural,
+            self.subresource,
+            self.namespace,
+            name,
+            None,
+            selector,
+        )
+
+    @property
     def dry_run(self) -> bool:
         """Whether nothing may be written (``dryRun=All``).
 
@@ -136,6 +154,13 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     if verb in ("list", "get") and not subresource and (watch or query.flag("watch")):
         verb = "watch"
     return Call(request, user, served, verb, namespace, name, subresource, query, [])
+
+
+def _only_name(selector: str) -> str:
+    try:
+        return selectors.parse_fields(selector).exactly("metadata.name") or ""
+    except ValueError:  # the handler refuses it
+        return ""
 
 
 def _verb(method: str, served: Served, name: str, subresource: str) -> str:

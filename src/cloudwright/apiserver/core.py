@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock
-from cloudwright.apiserver import built_ins, calls, crds, definitions
+from cloudwright.apiserver import built_ins, calls, crds, definitions, reviews, synthetic
 from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver.authz.escalation import RoleWrite
+from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.clusterips import ClusterIPs
 from cloudwright.apiserver.config import CoreConfig
@@ -60,11 +62,14 @@ class ApiCore:
         self.store = store
         self.config = config or CoreConfig()
         self.clock = clock or SystemClock()
+        self.started = self.clock.now()
         self.admission: list[Admission] = list(admission)
         self.registry = Registry(built_ins.served())
         self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
         self.vitals = Vitals(store)
-        self._authorizer = authorizer
+        self.authorizer = authorizer
+        self.tokens: reviews.TokenKnower | None = None
+        """Who answers ``TokenReview`` s; the face's authenticator."""
         self._verbs: dict[str, Handler] = {
             "create": create.create,
             "get": get.get,
@@ -90,6 +95,9 @@ class ApiCore:
         try:
             if len(request.body) > self.config.body_bytes_max:
                 raise too_large(self.config.body_bytes_max)
+            review = reviews.find(request.path)
+            if review is not None:
+                return await reviews.answer(*review, request, user, self.authorizer, self.tokens)
             call = calls.parse(request, user, self.registry)
             await self.authorize(call)
             return await self._handler(call)(self, call)
@@ -110,20 +118,12 @@ class ApiCore:
         Raises:
             ApiError: 403, it says no.
         """
-        user, resource = call.user, call.served.resource
-        verdict = await self._authorizer.allowed(
-            user, call.verb, resource, call.namespace, call.name, call.subresource
-        )
+        wanted = call.attributes
+        verdict = await self.authorizer.authorize(call.user, wanted)
         if not verdict.allowed:
-            plural = call.plural + (f"/{call.subresource}" if call.subresource else "")
-            where = f' in the namespace "{call.namespace}"' if call.namespace else ""
-            scope = where or " at the cluster scope"
-            message = (
-                f'User "{user.name}" cannot {call.verb} resource "{plural}" '
-                f'in API group "{call.group}"{scope}'
-            )
             reason = f": {verdict.reason}" if verdict.reason else ""
-            raise forbidden(call.group, call.plural, call.name, message + reason)
+            message = wanted.denial(call.user.name) + reason
+            raise forbidden(call.group, call.plural, call.name, message)
 
     def special(self, call: Call, new: Object, old: Object | None) -> Special:
         """What this write does beside storing the object."""
@@ -131,6 +131,8 @@ class ApiCore:
             return definitions.DefinitionWrite(self.registry, new, old, self.clock.now())
         if call.group == "" and call.plural == "namespaces":
             return NamespaceWrite(new, old, call.subresource)
+        if call.group == GROUP:
+            return RoleWrite(self.authorizer, call, new, old)
         if call.group == "" and call.plural == "services":
             return ServiceWrite(self.addresses, new, old)
         return Special()
@@ -171,13 +173,18 @@ class ApiCore:
     def _handler(self, call: Call) -> Handler:
         subresource = call.subresource
         if not subresource:
+            if (call.group, call.plural) in synthetic.SOURCES:
+                return synthetic.serve
+            if call.verb not in call.served.resource.verbs:
+                what = qualified(call.plural, call.group)
+                raise method_not_allowed(call.request.method, what)
             return self._verbs[call.verb]
         own = self._subresources.get((call.group, call.plural, subresource))
         if own is not None:
             return own
         if subresource not in call.served.resource.subresources:
             raise no_such_path()
-        if subresource == "status" and call.verb in ("get", "update", "patch"):
+        if subresource in ("status", "approval") and call.verb in ("get", "update", "patch"):
             return self._verbs[call.verb]
         if subresource == "scale" and call.verb in ("get", "update", "patch"):
             return scale.scale

@@ -21,16 +21,15 @@ from cloudwright._base.errors import (
     UnreachableError,
     UsageError,
 )
-from cloudwright.apiserver import calls, encoding, health, reviews
+from cloudwright.apiserver import calls, encoding, health
 from cloudwright.apiserver.authn import ANONYMOUS, Authenticator, Peer
-from cloudwright.apiserver.authz import GroupAuthorizer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
-from cloudwright.apiserver.errors import ApiError, bad_request, forbidden, not_found, unauthorized
+from cloudwright.apiserver.errors import ApiError, bad_request, not_found, unauthorized
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import HttpVitals, Names
-from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.openapi_v2 import OpenApiV2
 from cloudwright.apiserver.openapi_v3 import OpenApiV3
 from cloudwright.apiserver.replies import JSON, StreamReply, reply_json
@@ -68,7 +67,7 @@ class Face:
         self,
         core: ApiCore,
         authenticator: Authenticator,
-        authorizer: GroupAuthorizer,
+        authorizer: Authorizer,
         *,
         streams: PodStreams | None = None,
         checks: Health | None = None,
@@ -120,13 +119,12 @@ class Face:
     async def _other(self, request: Request, path: str, first: str, user: User) -> Answer:
         """Paths that are no resources."""
         verb = request.method.lower()
-        if not self._authorizer.allowed_url(user, verb, path):
-            raise ApiError(
-                403,
-                "Forbidden",
-                f'forbidden: User "{user.name}" cannot {verb} path "{path}"',
-                details={},
-            )
+        wanted = Attributes(verb, path=path)
+        verdict = await self._authorizer.authorize(user, wanted)
+        if not verdict.allowed:
+            reason = f": {verdict.reason}" if verdict.reason else ""
+            message = f"forbidden: {wanted.denial(user.name)}{reason}"
+            raise ApiError(403, "Forbidden", message, details={})
         accept = request.headers.get("accept", "")
         found: Reply | None = None
         if request.method not in ("GET", "HEAD"):
@@ -144,14 +142,6 @@ class Face:
         return _unless_known(found, request.headers)
 
     async def _resource(self, request: Request, path: str, user: User) -> Answer:
-        review = reviews.find(path)
-        if review is not None:
-            verdict = await self._authorizer.allowed(user, "create", review, "", "", "")
-            if not verdict.allowed:
-                raise forbidden(review.group, review.plural, "", f'User "{user.name}" cannot ask')
-            if request.method != "POST":
-                raise ApiError(405, "MethodNotAllowed", "a review can only be created")
-            return reviews.answer(review, request, user, self._authorizer)
         if path.rpartition("/")[2] in (*SUBRESOURCES, "log"):
             call = calls.parse(request, user, self._core.registry)
             if call.group == "" and call.plural == POD.plural and call.subresource:

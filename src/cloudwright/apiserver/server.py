@@ -19,12 +19,12 @@ from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver import ports, tls
 from cloudwright.apiserver.authn import Authenticator, Peer, peer_of
-from cloudwright.apiserver.authz import GroupAuthorizer
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.errors import StoreError, too_large
 from cloudwright.apiserver.face import Answer, Door, Face, as_api_error
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import Names
+from cloudwright.apiserver.identity import Authorizer
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.status import failure_reply
@@ -85,7 +85,7 @@ async def serve(
     *,
     pki: tls.Pki,
     authenticator: Authenticator,
-    authorizer: GroupAuthorizer,
+    authorizer: Authorizer,
     streams: PodStreams | None = None,
     checks: Health | None = None,
 ) -> AsyncIterator[Serving]:

@@ -33,6 +33,13 @@ class Special:
     ) -> None:
         """Undo what was reserved, unless kept."""
 
+    async def permit(self) -> None:
+        """Refuse what the user may not write into it; asked before anything is validated.
+
+        Raises:
+            ApiError: 403.
+        """
+
     def errors(self) -> Sequence[FieldError]:
         """What is wrong with the object."""
         return ()

@@ -257,6 +257,7 @@ async def _admit(
 ) -> None:
     for rule in core.admission:
         await rule.mutate(review)
+    await special.permit()
     found = metadata.validate(obj, old)
     found += special.errors()
     if not (old is not None and call.subresource == "finalize"):

@@ -28,7 +28,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap
-from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.store.sqlite import open_store
 from cloudwright.apiserver.tls import write_kubeconfig
@@ -158,7 +158,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         ready.step("opening the store")
         store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
-        authorizer = GroupAuthorizer()
+        authorizer = ChainAuthorizer(store)
         core = await stack.enter_async_context(
             bootstrap.running(store, authorizer, config=core_config(config))
         )

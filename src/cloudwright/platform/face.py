@@ -9,8 +9,8 @@ from cloudwright._base import logs
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import server
 from cloudwright.apiserver.authn import Authenticator, TokenFile
-from cloudwright.apiserver.authz import GroupAuthorizer
 from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.identity import Authorizer
 from cloudwright.apiserver.tls import Pki
 from cloudwright.model.streams import PodStreams
 from cloudwright.platform.config import PlatformConfig, address
@@ -28,7 +28,7 @@ async def serve_api(
     paths: Paths,
     config: PlatformConfig,
     core: ApiCore,
-    authorizer: GroupAuthorizer,
+    authorizer: Authorizer,
     streams: PodStreams,
 ) -> None:
     """The Kubernetes API over TLS until the stack unwinds. Raises ConflictError for a busy port."""

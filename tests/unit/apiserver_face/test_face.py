@@ -8,7 +8,7 @@ from cloudwright._base import errors
 from cloudwright._base.clock import SystemClock
 from cloudwright.apiserver import bootstrap
 from cloudwright.apiserver.authn import Authenticator, Peer
-from cloudwright.apiserver.authz import GroupAuthorizer
+from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.face import Door, Face, as_api_error
@@ -40,8 +40,8 @@ class Streams:
 
 @pytest.fixture
 async def face(tmp_path):
-    authorizer = GroupAuthorizer()
     async with open_store(StoreConfig(tmp_path / "store.db"), SystemClock()) as store:
+        authorizer = ChainAuthorizer(store)
         core = await bootstrap.start(store, authorizer)
         made = Face(core, Authenticator(), authorizer, streams=Streams())
         await ask(made, "POST", "/api/v1/namespaces/default/pods", POD)

@@ -8,11 +8,10 @@ from cryptography import x509
 
 from cloudwright._base.errors import CloudwrightError, ConflictError
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import authz, ports, tls
+from cloudwright.apiserver import ports, tls
 from cloudwright.apiserver.authn import Authenticator, Peer, TokenFile, issue_token, peer_of
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.identity import User
-from cloudwright.model import resources
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -142,50 +141,6 @@ def test_a_broken_token_file_is_said(tmp_path):
     file.write_text('{"tokens": [{"user": 1}]}')
     with pytest.raises(CloudwrightError, match="is not a token file"):
         TokenFile(file).review("x")
-
-
-ADMIN = User("root", ("system:masters", "system:authenticated"))
-VIEWER = User("ann", ("cloudwright:viewers", "system:authenticated"))
-NOBODY = User("joe", ("system:authenticated",))
-STRANGER = User("system:anonymous", ("system:unauthenticated",))
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("user", "verb", "resource", "subresource", "yes"),
-    [
-        (ADMIN, "delete", resources.SECRET, "", True),
-        (ADMIN, "create", resources.POD, "exec", True),
-        (VIEWER, "watch", resources.POD, "", True),
-        (VIEWER, "get", resources.POD, "log", True),
-        (VIEWER, "get", resources.SECRET, "", False),
-        (VIEWER, "get", resources.POD, "exec", False),
-        (VIEWER, "get", resources.POD, "portforward", False),
-        (VIEWER, "create", resources.POD, "", False),
-        (VIEWER, "deletecollection", resources.POD, "", False),
-        (NOBODY, "get", resources.POD, "", False),
-        (STRANGER, "get", resources.POD, "", False),
-    ],
-)
-async def test_rights(user, verb, resource, subresource, yes):
-    found = await authz.GroupAuthorizer().allowed(user, verb, resource, "default", "x", subresource)
-    assert found.allowed is yes
-
-
-@pytest.mark.parametrize(
-    ("user", "path", "yes"),
-    [
-        (ADMIN, "/anything", True),
-        (VIEWER, "/metrics", True),
-        (NOBODY, "/metrics", False),
-        (NOBODY, "/apis/apps/v1", True),
-        (NOBODY, "/openapi/v3/apis/apps/v1", True),
-        (NOBODY, "/debug", False),
-        (STRANGER, "/apis", False),
-    ],
-)
-def test_rights_on_paths(user, path, yes):
-    assert authz.GroupAuthorizer().allowed_url(user, "get", path) is yes
 
 
 def test_a_busy_port_names_its_holder():

@@ -1,0 +1,207 @@
+"""Keeping roles as they should be: the bootstrap policy at the start, aggregation all the time."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import orjson
+
+from cloudwright._base import logs
+from cloudwright.apiserver import calls, encoding, writes
+from cloudwright.apiserver.authz import policy, reconcile
+from cloudwright.apiserver.authz.index import GROUP
+from cloudwright.apiserver.errors import ApiError, CompactedError, SlowWatcherError, StoreError
+from cloudwright.apiserver.identity import ADMINISTRATORS, User
+from cloudwright.apiserver.registry import storage_of
+from cloudwright.client.transport import Request
+from cloudwright.model import resources
+from cloudwright.model.objects import Object, name_of, namespace_of
+from cloudwright.model.resources import Resource
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.core import ApiCore
+
+_log = logs.get("apiserver.roles")
+SYSTEM = User("system:apiserver", (ADMINISTRATORS,))
+CUSTOM_VIEW = "system:cloudwright:custom-kinds-to-view"
+CUSTOM_EDIT = "system:cloudwright:custom-kinds-to-edit"
+_AT_ONCE = 32
+_RETRY_SECONDS = 1.0
+_BY_KIND: dict[str, Resource] = {
+    resource.kind: resource
+    for resource in (
+        *(resources.ROLE, resources.CLUSTER_ROLE),
+        *(resources.ROLE_BINDING, resources.CLUSTER_ROLE_BINDING),
+    )
+}
+
+
+async def ensure(core: ApiCore) -> None:
+    """Make or complete the bootstrap roles and bindings. Raises ``ApiError``, ``StoreError``."""
+    expected = policy.everything() + _customs(core)
+    reconcile.complete(expected)
+    existing = await _all(core)
+    # A binding may name a role of the same round: authorization only looks it up when asked.
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
+    async with anyio.create_task_group() as tasks:
+        for wish in expected:
+            has = existing.get((wish["kind"], namespace_of(wish), name_of(wish)))
+            tasks.start_soon(_settle, core, limiter, wish, has)
+
+
+async def run(core: ApiCore) -> None:
+    """Keep aggregating ClusterRoles complete, until cancelled."""
+    while True:
+        try:
+            await _follow(core)
+        except (CompactedError, SlowWatcherError):
+            continue
+        except (ApiError, StoreError) as error:
+            _log.warning("roles are not aggregated: %s", error.message)
+            await anyio.sleep(_RETRY_SECONDS)
+
+
+async def aggregate(core: ApiCore) -> int:
+    """Write the rules of every aggregating ClusterRole that are not as they should be."""
+    found = await _cluster_roles(core)
+    for wish in _customs(core):
+        name = name_of(wish)
+        if name not in found or found[name].get("rules") != wish["rules"]:
+            await _write_rules(core, wish, name in found)
+    written = 0
+    while lacking := reconcile.aggregated(await _cluster_roles(core)):
+        for name, rules in lacking.items():
+            await _set_rules(core, name, rules)
+        written += len(lacking)
+    return written
+
+
+async def _follow(core: ApiCore) -> None:
+    """Aggregate, then after every change of a ClusterRole or a definition again."""
+    roles = storage_of(GROUP, resources.CLUSTER_ROLE.plural)
+    definitions = resources.CUSTOM_RESOURCE_DEFINITION
+    after = core.store.revision
+    prefixes = (roles, storage_of(definitions.group, definitions.plural))
+    changed = anyio.Event()
+
+    async def wait(prefix: str) -> None:
+        nonlocal changed
+        watch = core.store.watch(prefix, after=after)
+        try:
+            while True:
+                if await watch.batch():
+                    changed.set()
+        finally:
+            watch.close()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            for prefix in prefixes:
+                tasks.start_soon(wait, prefix)
+            while True:
+                await aggregate(core)
+                await changed.wait()
+                changed = anyio.Event()
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _customs(core: ApiCore) -> list[Object]:
+    """Roles that let ``view`` and ``edit`` reach what CustomResourceDefinitions define."""
+    found: dict[str, set[str]] = {}
+    for served in core.registry.all():
+        if served.custom:
+            names = found.setdefault(served.resource.group, set())
+            names.add(served.resource.plural)
+            if served.scale is not None:
+                names.add(f"{served.resource.plural}/scale")
+    groups = [(group, sorted(names)) for group, names in sorted(found.items())]
+    return [
+        policy.cluster_role(
+            name, [policy.rule(verbs, group, *names) for group, names in groups], to
+        )
+        for name, verbs, to in (
+            (CUSTOM_VIEW, policy.READ, "view"),
+            (CUSTOM_EDIT, policy.WRITE, "edit"),
+        )
+    ]
+
+
+async def _all(core: ApiCore) -> dict[tuple[str, str, str], Object]:
+    page = await core.store.page(f"/{GROUP}/")
+    found = (encoding.decode(record.value) for record in page.records)
+    return {(obj["kind"], namespace_of(obj), name_of(obj)): obj for obj in found}
+
+
+async def _cluster_roles(core: ApiCore) -> dict[str, Object]:
+    page = await core.store.page(storage_of(GROUP, resources.CLUSTER_ROLE.plural))
+    found = (encoding.decode(record.value) for record in page.records)
+    return {name_of(obj): obj for obj in found}
+
+
+async def _settle(
+    core: ApiCore, limiter: anyio.CapacityLimiter, wish: Object, has: Object | None
+) -> None:
+    async with limiter:
+        if has is not None and reconcile.rebound(has, wish):
+            await _remove(core, wish, has)
+            has = None
+        if has is None:
+            await _create(core, wish)
+        elif reconcile.reconciled(has, wish) is not None:
+
+            def alter(current: Object) -> Object:
+                return reconcile.reconciled(current, wish) or current
+
+            await writes.change(core, _call(core, "PUT", wish), alter, attempts=5)
+
+
+async def _remove(core: ApiCore, wish: Object, has: Object) -> None:
+    call = _call(core, "DELETE", wish)
+    record = await core.store.get(call.served.key(call.namespace, call.name))
+    if record is not None:
+        await writes.remove(core, call, record, has)
+
+
+async def _create(core: ApiCore, wish: Object) -> None:
+    try:
+        await writes.create(core, _call(core, "POST", wish), copy.deepcopy(wish))
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+
+
+async def _write_rules(core: ApiCore, wish: Object, exists: bool) -> None:
+    if exists:
+        await _set_rules(core, name_of(wish), wish["rules"])
+    else:
+        await _create(core, wish)
+
+
+async def _set_rules(core: ApiCore, name: str, rules: list[dict[str, Any]]) -> None:
+    head = {"kind": "ClusterRole", "metadata": {"name": name}}
+
+    def alter(current: Object) -> Object:
+        return {**current, "rules": rules}
+
+    try:
+        await writes.change(core, _call(core, "PUT", head), alter, attempts=5)
+    except ApiError as error:
+        if error.http_status != 404:
+            raise
+
+
+def _call(core: ApiCore, method: str, obj: Object) -> calls.Call:
+    resource = _BY_KIND[obj["kind"]]
+    name = "" if method == "POST" else name_of(obj)
+    path = resource.path(namespace_of(obj), name)
+    request = Request(method, path, body=orjson.dumps(obj) if method == "POST" else b"")
+    return calls.parse(request, SYSTEM, core.registry)
