@@ -37,11 +37,17 @@ class StoreCollector(Collector):
             ("failures", "Commits that failed.", found.failures),
             ("commit_seconds", "Time spent waiting for the disk.", found.commit_seconds),
             ("slow_watchers", "Watches ended because they did not keep up.", found.slow_watchers),
+            ("damages", "Reads that found something else than was written.", found.damages),
         ):
             yield CounterMetricFamily(f"{_PREFIX}_{name}", text, value=value)
         for name, text, value in (
             ("revision", "The newest revision.", found.revision),
             ("compacted_revision", "The oldest revision that can be read.", found.compacted),
             ("watchers", "Watches that are open.", found.watchers),
+            ("keys", "Keys that exist.", found.keys),
+            ("live_bytes", "What the newest values take.", found.live_bytes),
+            ("history_bytes", "What kept older values take.", found.history_bytes),
+            ("file_bytes", "Size of the database file.", found.file_bytes),
+            ("wal_bytes", "Size of the write-ahead log.", found.wal_bytes),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)

@@ -18,6 +18,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "down": "end it: containers, network, daemon",
         "status": "what runs and how it is",
         "doctor": "what this machine offers, and what is missing",
+        "backup": "save objects, keys and settings to one file",
+        "restore": "put a backup back",
     },
     "Objects": {
         "apply": "make objects as files say",

@@ -34,7 +34,7 @@ from cloudwright.apiserver.store.sqlite import open_store
 from cloudwright.apiserver.tls import write_kubeconfig
 from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
-from cloudwright.platform import answers, control, face
+from cloudwright.platform import answers, backups, control, face
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
 from cloudwright.platform.processes import holder_of
@@ -157,6 +157,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
     _check_machine(paths, config)
     async with AsyncExitStack() as stack:
         ready.step("opening the store")
+        backups.finish(paths)  # a restore that was interrupted
         store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
         authorizer = ChainAuthorizer(store)
         core = await stack.enter_async_context(

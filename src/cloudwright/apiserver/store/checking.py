@@ -73,7 +73,7 @@ def check(path: Path) -> Report:
         StoreError: it cannot be opened, or is of another format.
     """
     try:
-        database = schema.connect_reader(path)
+        database = schema.connect_beside(path)
     except StoreCorruptError as error:
         return Report(0, 0, 0, [error.message])
     try:

@@ -116,14 +116,18 @@ class Compactor:
         self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self.measure()
 
-    def measure(self) -> None:
-        """Bring the statistics up to date."""
+    def tell(self) -> None:
+        """Bring what is counted up to date in the statistics."""
         usage, statistics = self.usage, self._statistics
         statistics.keys = usage.live_rows
         statistics.live_bytes = usage.live
         statistics.history_bytes = usage.logged
-        statistics.file_bytes = self._number("PRAGMA page_count") * self._page_bytes
-        wal = self._config.path.with_name(self._config.path.name + "-wal")
+
+    def measure(self) -> None:
+        """Bring the sizes of the files up to date in the statistics."""
+        path, statistics = self._config.path, self._statistics
+        statistics.file_bytes = path.stat().st_size
+        wal = path.with_name(path.name + "-wal")
         statistics.wal_bytes = wal.stat().st_size if wal.exists() else 0
 
     def _sparse(self) -> bool:

@@ -116,6 +116,23 @@ def connect_reader(path: Path, *, cache_kib: int = 2048) -> sqlite3.Connection:
     return database
 
 
+def connect_beside(path: Path) -> sqlite3.Connection:
+    """A connection of another process, or after the store was closed. It only reads, but may have
+    to recover the write-ahead log.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be opened.
+    """
+    try:
+        database = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=30
+        )
+        database.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    return database
+
+
 def format_of(database: sqlite3.Connection) -> int:
     """The file's format; 0: it is empty."""
     return int(database.execute("PRAGMA user_version").fetchone()[0])

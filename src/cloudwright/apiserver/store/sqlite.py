@@ -113,6 +113,7 @@ class SqliteStore:
     def statistics(self) -> Statistics:
         """The store's numbers."""
         self.hub.statistics.compacted = self._compacted
+        self._compactor.tell()
         return self.hub.statistics
 
     @property
