@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import queue
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +128,8 @@ class Watch:
     def __init__(self, client: Client, path: str, headers: Mapping[str, str]) -> None:
         self._connection = client.connect()
         self._connection.request("GET", path, headers=dict(headers))
+        self._socket = self._connection.sock
+        self._thread: threading.Thread | None = None
         self._response = self._connection.getresponse()
         self.status = self._response.status
         self._events: queue.Queue[Any] = queue.Queue()
@@ -173,9 +177,13 @@ class Watch:
 
     def close(self) -> None:
         """End the watch from this side."""
-        sock = self._connection.sock
-        if sock is not None:
-            sock.close()
+        sock = self._connection.sock or self._socket
+        if sock is not None and self._thread is not None:
+            # Wakes the reader; closing alone would wait for it.
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            self._thread.join()
+        self._response.close()
         self._connection.close()
 
     def __enter__(self) -> Watch:

@@ -35,7 +35,7 @@ class Difference:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
     return text if len(text) < 600 else f"{text[:600]}… ({len(text)} characters)"
 
 

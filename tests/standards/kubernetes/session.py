@@ -84,9 +84,9 @@ class Session:
         """Compare a value that the scenario found."""
         self._record(step, {"note": normal(value)})
 
-    def watch(self, path: str) -> Watch:
+    def watch(self, path: str, accept: str = JSON) -> Watch:
         """Open a watch; what it saw is compared by ``events``."""
-        return self._client.watch(path, {"User-Agent": AGENT})
+        return self._client.watch(path, {"User-Agent": AGENT, "Accept": accept})
 
     def events(self, step: str, events: Sequence[Any]) -> None:
         """Compare watch events."""
