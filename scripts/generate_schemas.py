@@ -49,7 +49,10 @@ EXTRA = (
 )
 QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 # The schema says `object`, but any value is meant.
-ANYTHING = ("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",)
+ANYTHING = (
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension",
+)
 
 
 def source_directory(given: str | None) -> Path:

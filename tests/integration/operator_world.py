@@ -56,7 +56,7 @@ class Hooks:
 
 class Node:
     """Starts and stops bound pods by their image: ``bad`` is never ready, ``missing`` is not
-    there.
+    there, ``exits-N`` ends at once with that code.
     """
 
     def __init__(self, client: Client) -> None:
@@ -159,9 +159,16 @@ class Node:
             container["state"] = {
                 "waiting": {"reason": "ErrImagePull", "message": f"image {image} not found"}
             }
+        phase = "Pending" if "missing" in image else "Running"
+        if "exits-" in image:
+            code = int(image.rpartition("exits-")[2])
+            container["state"] = {
+                "terminated": {"exitCode": code, "startedAt": now, "finishedAt": now}
+            }
+            phase = "Failed" if code else "Succeeded"
         return {
             **status,
-            "phase": "Pending" if "missing" in image else "Running",
+            "phase": phase,
             "podIP": f"10.244.0.{next(self._addresses) % 250 + 2}",
             "conditions": entries,
             "containerStatuses": [container],

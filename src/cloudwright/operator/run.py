@@ -11,14 +11,21 @@ from anyio.abc import TaskStatus
 from cloudwright._base.clock import Clock
 from cloudwright.client.client import Client
 from cloudwright.operator.config import Config
+from cloudwright.operator.controllers.cronjob import CronJobController
+from cloudwright.operator.controllers.daemonset import DaemonSetController
 from cloudwright.operator.controllers.deployment import DeploymentController
 from cloudwright.operator.controllers.endpoints import EndpointsController
 from cloudwright.operator.controllers.gc import GarbageCollector
+from cloudwright.operator.controllers.job import JobController
 from cloudwright.operator.controllers.microservice import MicroServiceController
 from cloudwright.operator.controllers.namespace import NamespaceController
 from cloudwright.operator.controllers.nodes import NodeController
-from cloudwright.operator.controllers.replicaset import ReplicaSetController
+from cloudwright.operator.controllers.replicaset import (
+    ReplicaSetController,
+    ReplicationControllerController,
+)
 from cloudwright.operator.controllers.serviceaccount import ServiceAccountController
+from cloudwright.operator.controllers.statefulset import StatefulSetController
 from cloudwright.operator.manager import Controller, Manager
 from cloudwright.operator.ports import Hooks
 from cloudwright.operator.vitals import Vitals, shared
@@ -29,6 +36,11 @@ if TYPE_CHECKING:
 _PLAIN: dict[str, Callable[[], Controller]] = {
     "deployment": DeploymentController,
     "replicaset": ReplicaSetController,
+    "replicationcontroller": ReplicationControllerController,
+    "statefulset": StatefulSetController,
+    "daemonset": DaemonSetController,
+    "job": JobController,
+    "cronjob": CronJobController,
     "endpoints": EndpointsController,
     "gc": GarbageCollector,
     "namespace": NamespaceController,

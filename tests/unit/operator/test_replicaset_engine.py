@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudwright.model.objects import name_of
+from cloudwright.operator.engines import ownership
 from cloudwright.operator.engines import replicaset as engine
 from cloudwright.operator.engines.expectations import GIVE_UP_SECONDS, Expectations
 from tests.unit.operator.builders import NOW, pod, stamp, template
@@ -67,18 +68,18 @@ def test_orphans_are_adopted_strangers_left_and_misfits_released() -> None:
     misfit = pod("misfit", owner="rs", labels={"app": "changed"})
     mine = pod("mine", owner="rs")
     leaving = pod("leaving", deleted=True)
-    claim = engine.claim(rs, [orphan, foreign, misfit, mine, leaving])
+    claim = ownership.claim(rs, [orphan, foreign, misfit, mine, leaving])
     assert [name_of(p) for p in claim.mine] == ["mine"]
     assert [name_of(p) for p in claim.adopt] == ["orphan"]
     assert [name_of(p) for p in claim.release] == ["misfit"]
-    assert engine.released(rs, misfit)["metadata"]["ownerReferences"] == []
-    assert engine.claim(rs, [engine.adopted(rs, orphan)]).mine
+    assert ownership.released(rs, misfit)["metadata"]["ownerReferences"] == []
+    assert ownership.claim(rs, [ownership.adopted(rs, orphan)]).mine
 
 
 def test_a_deleted_owner_adopts_and_releases_nothing() -> None:
     rs = replica_set()
     rs["metadata"]["deletionTimestamp"] = stamp()
-    claim = engine.claim(rs, [pod("orphan"), pod("misfit", owner="rs", labels={})])
+    claim = ownership.claim(rs, [pod("orphan"), pod("misfit", owner="rs", labels={})])
     assert not claim.adopt
     assert not claim.release
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloudwright.model.objects import Object, controller_of, key_of, namespace_of
 from cloudwright.model.resources import DEPLOYMENT, POD, REPLICA_SET
 from cloudwright.operator.engines import deployment as engine
-from cloudwright.operator.engines import replicaset as ownership
+from cloudwright.operator.engines import ownership
 from cloudwright.operator.engines.actions import Patch
 from cloudwright.operator.manager import DONE, Controller, Result
 

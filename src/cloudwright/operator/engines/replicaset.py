@@ -1,7 +1,7 @@
-"""Which pods a ReplicaSet has, makes, gives up and ends.
+"""How many pods a ReplicaSet (or ReplicationController) makes, and which it ends.
 
 Source: kubernetes ``pkg/controller/replicaset`` and ``controller_utils.go`` (``ActivePods``
-deletion order, ``BaseControllerRefManager``).
+deletion order).
 """
 
 from __future__ import annotations
@@ -13,89 +13,17 @@ from typing import Any
 
 from cloudwright.model import conditions
 from cloudwright.model import pods as podstate
-from cloudwright.model.objects import (
-    Object,
-    controller_of,
-    deleting,
-    generation,
-    labels_of,
-    name_of,
-    namespace_of,
-    owner_reference,
-    uid_of,
-)
-from cloudwright.model.selectors import from_label_selector
-from cloudwright.operator.engines.templates import copy
+from cloudwright.model.objects import Object, generation, labels_of, name_of
+from cloudwright.operator.engines.ownership import pod_from
 
 BURST = 500
 """The most pods created or deleted in one step, as upstream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """How an owner and objects of the kind below it belong together."""
-
-    mine: tuple[Object, ...]
-    adopt: tuple[Object, ...]
-    release: tuple[Object, ...]
-
-
-def claim(owner: Object, candidates: Sequence[Object]) -> Claim:
-    """Sort the objects of the owner's namespace: its own, orphans it selects, own ones it no
-    longer selects. A deleted owner adopts nothing; a deleted object is not adopted.
-
-    Raises:
-        ValueError: the owner's selector is broken.
-    """
-    selector = from_label_selector(owner["spec"].get("selector"))
-    mine, adopt, release = [], [], []
-    for obj in candidates:
-        if namespace_of(obj) != namespace_of(owner):
-            continue
-        selected = selector.matches(labels_of(obj))
-        reference = controller_of(obj)
-        if reference is not None and reference.get("uid") == uid_of(owner):
-            if selected:
-                mine.append(obj)
-            elif not deleting(owner):
-                release.append(obj)
-        elif reference is None and selected and not deleting(owner) and not deleting(obj):
-            adopt.append(obj)
-    return Claim(tuple(mine), tuple(adopt), tuple(release))
-
-
-def adopted(owner: Object, obj: Object) -> Object:
-    """``obj`` with ``owner`` as its controller."""
-    changed = copy(obj)
-    references = list(changed["metadata"].get("ownerReferences") or [])
-    changed["metadata"]["ownerReferences"] = [*references, owner_reference(owner)]
-    return changed
-
-
-def released(owner: Object, obj: Object) -> Object:
-    """``obj`` without any reference to ``owner``."""
-    changed = copy(obj)
-    references = changed["metadata"].get("ownerReferences") or []
-    changed["metadata"]["ownerReferences"] = [r for r in references if r["uid"] != uid_of(owner)]
-    return changed
-
-
 def new_pod(replica_set: Object) -> Object:
     """A pod by the template; the server completes its name."""
-    template = copy(replica_set["spec"]["template"])
-    metadata = template.get("metadata") or {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            **{key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)},
-            **({"finalizers": metadata["finalizers"]} if metadata.get("finalizers") else {}),
-            "generateName": f"{name_of(replica_set)}-",
-            "namespace": namespace_of(replica_set),
-            "ownerReferences": [owner_reference(replica_set)],
-        },
-        "spec": template.get("spec") or {},
-    }
+    template = replica_set["spec"]["template"]
+    return pod_from(template, replica_set, generateName=f"{name_of(replica_set)}-")
 
 
 @dataclass(frozen=True, slots=True)
