@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloudwright._base.errors import CloudwrightError
 from cloudwright.model import conditions
 from cloudwright.model.objects import Object, controller_of, labels_of, name_of
 from cloudwright.model.resources import (
@@ -16,6 +17,8 @@ from cloudwright.model.resources import (
     JOB,
     PERSISTENT_VOLUME_CLAIM,
     POD,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
     REPLICATION_CONTROLLER,
     STATEFUL_SET,
 )
@@ -265,3 +268,41 @@ async def test_a_replication_controller_keeps_its_number(tmp_path: Path) -> None
             lambda o: (o.get("status") or {}).get("readyReplicas") == 2,
         )
         assert len(await pods(w)) == 2
+
+
+async def test_an_eviction_keeps_the_budget(tmp_path: Path) -> None:
+    async with world(tmp_path, controllers=("replicaset", "disruption")) as w:
+        labels = {"app": "web"}
+        await w.client.create(
+            REPLICA_SET,
+            {
+                "metadata": {"name": "web", "namespace": "default"},
+                "spec": {
+                    "replicas": 2,
+                    "selector": {"matchLabels": labels},
+                    "template": template("web:1", labels),
+                },
+            },
+        )
+        budget = {
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"minAvailable": 2, "selector": {"matchLabels": labels}},
+        }
+        await w.client.create(POD_DISRUPTION_BUDGET, budget)
+        await w.until(
+            POD_DISRUPTION_BUDGET,
+            "web",
+            lambda o: (o.get("status") or {}).get("currentHealthy") == 2,
+        )
+        name = next(iter(await pods(w)))
+        body = {"metadata": {"name": name, "namespace": "default"}}
+        with pytest.raises(CloudwrightError, match="violate the pod's disruption budget"):
+            await w.client.create(POD, body, subresource="eviction", name=name)
+        patch = {"spec": {"minAvailable": 1}}
+        await w.client.patch(POD_DISRUPTION_BUDGET, "web", patch, "default")
+        await w.until(
+            POD_DISRUPTION_BUDGET, "web", lambda o: o["status"]["disruptionsAllowed"] == 1
+        )
+        await w.client.create(POD, body, subresource="eviction", name=name)
+        await w.until_gone(POD, name)
+        await w.until(POD_DISRUPTION_BUDGET, "web", lambda o: o["status"]["currentHealthy"] == 2)

@@ -30,7 +30,17 @@ from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.special import NamespaceWrite, ServiceWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
-from cloudwright.apiserver.verbs import create, delete, finalize, get, patch, pods, scale, update
+from cloudwright.apiserver.verbs import (
+    create,
+    delete,
+    eviction,
+    finalize,
+    get,
+    patch,
+    pods,
+    scale,
+    update,
+)
 from cloudwright.apiserver.verbs import list as listing
 from cloudwright.apiserver.verbs import watch as watching
 from cloudwright.apiserver.vitals import Vitals
@@ -82,7 +92,7 @@ class ApiCore:
         }
         self._subresources: dict[tuple[str, str, str], Handler] = {
             ("", "pods", "binding"): pods.bind,
-            ("", "pods", "eviction"): pods.evict,
+            ("", "pods", "eviction"): eviction.evict,
             ("", "namespaces", "finalize"): finalize.finalize,
         }
 

@@ -14,6 +14,7 @@ from cloudwright.operator.config import Config
 from cloudwright.operator.controllers.cronjob import CronJobController
 from cloudwright.operator.controllers.daemonset import DaemonSetController
 from cloudwright.operator.controllers.deployment import DeploymentController
+from cloudwright.operator.controllers.disruption import DisruptionController
 from cloudwright.operator.controllers.endpoints import EndpointsController
 from cloudwright.operator.controllers.gc import GarbageCollector
 from cloudwright.operator.controllers.job import JobController
@@ -41,6 +42,7 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "daemonset": DaemonSetController,
     "job": JobController,
     "cronjob": CronJobController,
+    "disruption": DisruptionController,
     "endpoints": EndpointsController,
     "gc": GarbageCollector,
     "namespace": NamespaceController,

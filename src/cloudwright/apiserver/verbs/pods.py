@@ -1,8 +1,7 @@
-"""Subresources of pods that are writes: ``binding`` and ``eviction``."""
+"""``binding`` of a pod."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cloudwright._base.clock import rfc3339
@@ -10,7 +9,6 @@ from cloudwright.apiserver import bodies, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, conflict
 from cloudwright.apiserver.replies import reply_json
-from cloudwright.apiserver.verbs import delete as deletion
 from cloudwright.client.transport import Reply
 from cloudwright.model import conditions
 from cloudwright.model.objects import Object
@@ -55,20 +53,4 @@ async def bind(core: ApiCore, call: Call) -> Reply:
         return pod
 
     await writes.change(core, call, alter, attempts=core.config.patch_attempts)
-    return reply_json(201, _CREATED)
-
-
-async def evict(core: ApiCore, call: Call) -> Reply:
-    """``POST pods/NAME/eviction``: delete the pod by its grace period."""
-    body = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
-    options = body.get("deleteOptions") or {}
-    if options.get("dryRun"):
-        call.dry = True
-    preconditions = options.get("preconditions") or {}
-    wanted = deletion.Options(
-        grace_seconds=options.get("gracePeriodSeconds"),
-        uid=str(preconditions.get("uid") or ""),
-        resource_version=str(preconditions.get("resourceVersion") or ""),
-    )
-    await deletion.delete_one(core, replace(call, subresource=""), wanted)
     return reply_json(201, _CREATED)
