@@ -20,6 +20,7 @@ from cloudwright.model.resources import (
     POD_DISRUPTION_BUDGET,
     REPLICA_SET,
     REPLICATION_CONTROLLER,
+    RESOURCE_QUOTA,
     STATEFUL_SET,
 )
 from tests.integration.operator_world import World, eventually, make_node, world
@@ -306,3 +307,22 @@ async def test_an_eviction_keeps_the_budget(tmp_path: Path) -> None:
         await w.client.create(POD, body, subresource="eviction", name=name)
         await w.until_gone(POD, name)
         await w.until(POD_DISRUPTION_BUDGET, "web", lambda o: o["status"]["currentHealthy"] == 2)
+
+
+async def test_a_quota_is_counted_down_when_objects_go(tmp_path: Path) -> None:
+    async with world(tmp_path, controllers=("quota",)) as w:
+        wish = {
+            "metadata": {"name": "small", "namespace": "default"},
+            "spec": {"hard": {"pods": "3", "configmaps": "10", "requests.cpu": "1"}},
+        }
+        await w.client.create(RESOURCE_QUOTA, wish)
+        pod = template("web:1")
+        pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "250m"}}
+        await w.client.create(POD, {"metadata": {"name": "p", "namespace": "default"}, **pod})
+        full = {"configmaps": "0", "pods": "1", "requests.cpu": "250m"}
+        await w.until(
+            RESOURCE_QUOTA, "small", lambda o: (o.get("status") or {}).get("used") == full
+        )
+        await w.client.delete(POD, "p", "default", grace_seconds=0)
+        empty = {"configmaps": "0", "pods": "0", "requests.cpu": "0"}
+        await w.until(RESOURCE_QUOTA, "small", lambda o: o["status"].get("used") == empty)

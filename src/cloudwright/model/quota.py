@@ -100,6 +100,24 @@ def total(parts: Iterable[Usage], names: Iterable[str]) -> dict[str, str]:
     return {name: text(name, value) for name, value in sorted(found.items())}
 
 
+def counted(hard: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The resources (group, plural) that a quota's limits are about."""
+    found: dict[tuple[str, str], None] = {}
+    for name in hard:
+        if name.startswith("count/"):
+            plural, _, group = name.removeprefix("count/").partition(".")
+            found[(group, plural)] = None
+        elif name.startswith("services"):
+            found[("", "services")] = None
+        elif name.endswith(("requests.storage", "persistentvolumeclaims")):
+            found[("", "persistentvolumeclaims")] = None
+        elif name in ("configmaps", "secrets", "replicationcontrollers", "resourcequotas"):
+            found[("", name)] = None
+        else:
+            found[("", "pods")] = None
+    return list(found)
+
+
 def text(name: str, value: Decimal) -> str:
     """A usage as a quantity."""
     if name.endswith("cpu"):
@@ -212,7 +230,7 @@ def _expression(wanted: Mapping[str, Any], value: str) -> bool:
         return bool(value)
     if operator == "DoesNotExist":
         return not value
-    return (value in values) == (operator == "In")
+    return bool((value in values) == (operator == "In"))
 
 
 def best_effort(pod: Object) -> bool:

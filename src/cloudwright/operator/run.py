@@ -21,6 +21,7 @@ from cloudwright.operator.controllers.job import JobController
 from cloudwright.operator.controllers.microservice import MicroServiceController
 from cloudwright.operator.controllers.namespace import NamespaceController
 from cloudwright.operator.controllers.nodes import NodeController
+from cloudwright.operator.controllers.quota import QuotaController
 from cloudwright.operator.controllers.replicaset import (
     ReplicaSetController,
     ReplicationControllerController,
@@ -43,6 +44,7 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "job": JobController,
     "cronjob": CronJobController,
     "disruption": DisruptionController,
+    "quota": QuotaController,
     "endpoints": EndpointsController,
     "gc": GarbageCollector,
     "namespace": NamespaceController,

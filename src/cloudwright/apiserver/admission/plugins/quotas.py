@@ -129,31 +129,13 @@ class ResourceQuotas(Plugin):
         if set(hard) <= set(used):
             return used
         parts = []
-        for group, plural in counted(hard):
+        for group, plural in quota.counted(hard):
             page = await self._store.page(f"{storage_of(group, plural)}{namespace}/")
             for record in page.records:
                 obj = encoding.decode(record.value)
                 if quota.concerns(found, group, plural, obj):
                     parts.append(quota.usage(group, plural, obj))
         return quota.total(parts, hard)
-
-
-def counted(hard: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The resources (group, plural) that a quota's limits are about."""
-    found: dict[tuple[str, str], None] = {}
-    for name in hard:
-        if name.startswith("count/"):
-            plural, _, group = name.removeprefix("count/").partition(".")
-            found[(group, plural)] = None
-        elif name.startswith("services"):
-            found[("", "services")] = None
-        elif name.endswith(("requests.storage", "persistentvolumeclaims")):
-            found[("", "persistentvolumeclaims")] = None
-        elif name in ("configmaps", "secrets", "replicationcontrollers", "resourcequotas"):
-            found[("", name)] = None
-        else:
-            found[("", "pods")] = None
-    return list(found)
 
 
 def _about_itself(review: Review) -> bool:
