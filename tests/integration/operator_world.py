@@ -37,12 +37,20 @@ class Hooks:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.keys: list[str] = []
         self.fail = 0
         self.hang = False
 
     async def call(
-        self, url: str, namespace: str, payload: dict[str, Any], *, timeout: float = 10.0
+        self,
+        url: str,
+        namespace: str,
+        payload: dict[str, Any],
+        *,
+        timeout: float = 10.0,
+        key: str = "",
     ) -> None:
+        self.keys.append(key)
         self.calls.append((url, payload))
         if self.hang:
             await anyio.sleep_forever()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
+from logging import DEBUG, INFO, WARNING
 from random import Random
 from typing import Protocol
 
@@ -124,6 +125,9 @@ class Informer:
         self._synced = anyio.Event()
         self._version = ""
         self._heard = False
+        self.absent = False
+        """Whether the API has no such kind (now): then there are no objects, for certain."""
+        self._presence: list[Callable[[], None]] = []
         self._random = random or Random()  # noqa: S311 (jitter, not secrecy)
 
     @property
@@ -137,8 +141,14 @@ class Informer:
         for obj in self.store:
             handler.on_add(obj)
 
+    def on_presence(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when the API begins or ceases to have this kind."""
+        self._presence.append(changed)
+
     async def wait_synced(self) -> None:
-        """Return once the first list is in the store."""
+        """Return once the first list is in the store, or the API says that there is no such
+        kind: nobody waits for a CustomResourceDefinition that is not installed.
+        """
         await self._synced.wait()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
@@ -157,13 +167,30 @@ class Informer:
                 self._version = ""
             except CloudwrightError as error:
                 failed = True
+                level, text = WARNING, "watch of %s is interrupted: %s"
                 if isinstance(error, NotFound):
                     self._version = ""
-                _log.warning("watch of %s is interrupted: %s", self.resource.plural, error.message)
+                    level, text = INFO if self._absence() else DEBUG, "the API has no %s: %s"
+                _log.log(level, text, self.resource.plural, error.message)
             delay = 0.0 if self._heard else min(max(delay * 2, BACKOFF_FIRST), BACKOFF_MAX)
             if failed:
                 delay = max(delay, BACKOFF_FIRST)
             await sleep(delay * (0.5 + self._random.random() / 2))
+
+    def _absence(self) -> bool:
+        """The kind is not there; returns whether that is new."""
+        for key in sorted(self.store.keys()):
+            self._remove(key)
+        self._synced.set()
+        return self._present(False)
+
+    def _present(self, present: bool) -> bool:
+        changed = self.absent == present
+        self.absent = not present
+        if changed:
+            for tell in self._presence:
+                tell()
+        return changed
 
     async def _list(self) -> None:
         namespace, labels, fields = self._scope
@@ -177,6 +204,7 @@ class Informer:
             self._remove(key)
         self._version = found.resource_version
         self._synced.set()
+        self._present(True)
 
     async def _watch(self) -> None:
         namespace, labels, fields = self._scope

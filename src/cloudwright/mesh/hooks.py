@@ -69,9 +69,16 @@ class MeshHooks:
         self._config = config
 
     async def call(
-        self, url: str, namespace: str, payload: dict[str, Any], *, timeout: float = 10.0
+        self,
+        url: str,
+        namespace: str,
+        payload: dict[str, Any],
+        *,
+        timeout: float = 10.0,
+        key: str = "",
     ) -> None:
-        """POST ``payload`` as JSON; redirects are not followed.
+        """POST ``payload`` as JSON; redirects are not followed. ``key`` goes along as
+        ``idempotency-key``, so that who is called twice for one thing can tell.
 
         Raises:
             UsageError: ``url`` is no hook URL, or not allowed.
@@ -79,13 +86,13 @@ class MeshHooks:
         """
         target = resolve(url, namespace, allow_http=self._config.allow_http_hooks)
         try:
-            await self._post(target, url, orjson.dumps(payload), timeout)
+            await self._post(target, url, orjson.dumps(payload), timeout, key)
         except HookError:
             vitals.HOOKS.labels("failed").inc()
             raise
         vitals.HOOKS.labels("ok").inc()
 
-    async def _post(self, target: Target, url: str, body: bytes, timeout: float) -> None:
+    async def _post(self, target: Target, url: str, body: bytes, timeout: float, key: str) -> None:
         connector: aiohttp.BaseConnector
         if target.through_mesh:
             connector = aiohttp.UnixConnector(str(self._config.mesh_socket), force_close=True)
@@ -93,6 +100,8 @@ class MeshHooks:
             connector = aiohttp.TCPConnector(force_close=True)
         limit = aiohttp.ClientTimeout(total=timeout)
         headers = {"content-type": "application/json"}
+        if key:
+            headers["idempotency-key"] = key
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=limit) as session,

@@ -22,9 +22,9 @@ _OWNER = "owner"
 class Cache:
     """Objects of one kind as last seen. They are shared: never change one, ``copy`` it."""
 
-    def __init__(self, client: Client, resource: Resource) -> None:
+    def __init__(self, client: Client, resource: Resource, namespace: str = "") -> None:
         self.resource = resource
-        self._informer = Informer(client, resource)
+        self._informer = Informer(client, resource, namespace if resource.namespaced else "")
         self._informer.store.add_index(_OWNER, _owners)
         self._scope = anyio.CancelScope()
 
@@ -39,6 +39,23 @@ class Cache:
     def owned_by(self, owner: Object) -> list[Object]:
         """The objects with an owner reference to ``owner``, controller or not."""
         return self._informer.store.by_index(_OWNER, uid_of(owner))
+
+    @property
+    def served(self) -> bool:
+        """Whether the API has this kind, as far as is known."""
+        return not self._informer.absent
+
+    def on_served(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when the API begins or ceases to have this kind."""
+        self._informer.on_presence(changed)
+
+    def index(self, name: str, of: Callable[[Object], list[str]]) -> None:
+        """Let ``found(name, value)`` give the objects for which ``of`` names that value."""
+        self._informer.store.add_index(name, of)
+
+    def found(self, name: str, value: str) -> list[Object]:
+        """The objects that an index has under a value."""
+        return self._informer.store.by_index(name, value)
 
     def subscribe(self, change: Change) -> None:
         """Tell ``change`` of every change, and of what is known already as new."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cloudwright.operator.queue import Backoff
 
@@ -19,5 +20,19 @@ class Config:
     lease_grace: float = 40.0
     """Seconds without a renewed Lease after which a node counts as silent."""
     lease_namespace: str = "kube-node-lease"
+    namespace: str = ""
+    """Look at this namespace only; empty: at all of them."""
+    routing: Literal["mesh", "gateway-api", "none", "auto"] = "mesh"
+    """Who gives requests their share: Cloudwright's mesh, a Gateway, nobody; ``auto`` is a Gateway
+    where the API has HTTPRoutes.
+    """
+    gateway: tuple[str, str] = ("", "gateway")
+    """``(namespace, name)`` of the Gateway that HTTPRoutes attach to; an empty namespace is the
+    route's own.
+    """
+    nodes_confirm: bool = True
+    """Whether nodes write into pods which configuration they have (Cloudwright's do)."""
+    scale_interval: float = 15.0
+    """Seconds between two looks at the load of what scales by itself."""
     dry_run: bool = False
     """Decide and report, but write nothing."""

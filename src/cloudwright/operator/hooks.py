@@ -39,15 +39,24 @@ class DirectHooks:
         self._session = session
 
     async def call(
-        self, url: str, namespace: str, payload: dict[str, Any], *, timeout: float = 10.0
+        self,
+        url: str,
+        namespace: str,
+        payload: dict[str, Any],
+        *,
+        timeout: float = 10.0,
+        key: str = "",
     ) -> None:
         """POST ``payload`` as JSON; ``HookError`` unless the answer is 2xx in time."""
         from aiohttp import ClientError, ClientTimeout
 
         target = resolve(url, namespace)
         limit = ClientTimeout(total=timeout)
+        headers = {"idempotency-key": key} if key else {}
         try:
-            async with self._session.post(target, json=payload, timeout=limit) as answer:
+            async with self._session.post(
+                target, json=payload, timeout=limit, headers=headers, allow_redirects=False
+            ) as answer:
                 if answer.status // 100 != 2:
                     text = (await answer.text())[:200].strip()
                     raise HookError(f"{url} answered HTTP {answer.status}", cause=text or None)

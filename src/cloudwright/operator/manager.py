@@ -128,7 +128,7 @@ class Manager:
         key = (resource.group, resource.plural)
         cache = self._caches.get(key)
         if cache is None:
-            cache = self._caches[key] = Cache(self.client, resource)
+            cache = self._caches[key] = Cache(self.client, resource, self.config.namespace)
             if self._tasks is not None:
                 self._tasks.start_soon(cache.run)
         return cache

@@ -107,7 +107,7 @@ def test_a_route_takes_what_the_user_says_and_may_be_off() -> None:
 
 
 def test_no_new_version_takes_capacity_by_default() -> None:
-    wish = children.deployment(service(replicas=3), children.pod_template(service()))
+    wish = children.deployment(service(), children.pod_template(service()), 3)
     assert wish["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert wish["spec"]["progressDeadlineSeconds"] == 60
 

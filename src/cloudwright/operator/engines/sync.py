@@ -33,6 +33,14 @@ def stamped(wish: Object) -> Object:
     return result
 
 
+def restamped(wish: Object) -> Object:
+    """A stamped wish that was changed afterwards, stamped anew."""
+    result = copy(wish)
+    for key in (APPLIED, APPLIED_TEMPLATE):
+        result["metadata"].get("annotations", {}).pop(key, None)
+    return stamped(result)
+
+
 def current(wish: Object, actual: Object | None) -> bool:
     """Whether ``actual`` is what a (stamped) wish asks for."""
     if actual is None:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cloudwright.model import quantities
 from cloudwright.model.objects import Object
 
 HASH_LABEL = "pod-template-hash"
+_AMOUNTS = ("limits", "requests")
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels: a hash must not spell a word (upstream's ``SafeEncodeString``)."""
 
@@ -74,15 +76,30 @@ def template_hash(template: Mapping[str, Any], collisions: int = 0) -> str:
     return digest([significant(without_hash(template)), collisions])
 
 
+def _same_amounts(actual: Any, wish: Any) -> bool:
+    if not isinstance(actual, Mapping) or not isinstance(wish, Mapping):
+        return grants(actual, wish)
+    return all(
+        key in actual and quantities.parse(actual[key]) == quantities.parse(value)
+        for key, value in wish.items()
+    )
+
+
 def grants(actual: Any, wish: Any) -> bool:
     """Whether ``actual`` holds everything in ``wish``; a server may have added defaults.
 
-    Mappings are compared by the wish's keys, lists element by element.
+    Mappings are compared by the wish's keys, lists element by element, quantities by their worth
+    (a server writes ``0.5`` as ``500m``).
     """
     if isinstance(wish, Mapping):
         if not isinstance(actual, Mapping):
             return not wish and actual is None
-        return all(grants(actual.get(key), value) for key, value in wish.items())
+        return all(
+            _same_amounts(actual.get(key), value)
+            if key in _AMOUNTS
+            else grants(actual.get(key), value)
+            for key, value in wish.items()
+        )
     if isinstance(wish, list | tuple):
         if not isinstance(actual, list | tuple):
             return not wish and actual is None

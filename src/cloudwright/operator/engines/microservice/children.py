@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudwright.model.objects import Object, name_of, namespace_of, owner_reference
-from cloudwright.model.resources import ROUTE
-from cloudwright.operator.engines.microservice.world import EGRESS, LABEL, PRE_STOP_WEBHOOK
+from cloudwright.model.resources import POD_DISRUPTION_BUDGET, ROUTE
+from cloudwright.operator.engines.microservice.world import (
+    BACKENDS,
+    EGRESS,
+    LABEL,
+    PRE_STOP_WEBHOOK,
+)
 from cloudwright.operator.engines.sync import stamped
 from cloudwright.operator.engines.templates import copy
 
@@ -97,7 +102,7 @@ def pod_template(service: Object) -> Object:
         {k: v for k, v in volume.items() if k not in _MOUNT_KEYS}
         for volume in spec.get("volumes") or []
     ]
-    if spec.get("config") is not None:
+    if has_config(spec):
         volumes.append({"name": "config", "configMap": {"name": name_of(service)}})
     if volumes:
         template["spec"]["volumes"] = volumes
@@ -134,7 +139,7 @@ def _container(service: Object) -> Object:
         {k: volume[k] for k in ("name", *_MOUNT_KEYS) if k in volume}
         for volume in spec.get("volumes") or []
     ]
-    if spec.get("config") is not None:
+    if has_config(spec):
         path = spec.get("configPath") or DEFAULT_CONFIG_PATH
         mounts.append({"name": "config", "mountPath": path, "readOnly": True})
     if mounts:
@@ -164,18 +169,23 @@ def _environment(service: Object) -> list[Object]:
     return [{"name": k, "value": v} for k, v in own.items() if k not in names] + entries
 
 
-def deployment(service: Object, template: Object) -> Object:
+def has_config(spec: Mapping[str, Any]) -> bool:
+    """Whether configuration files are mounted. ``configPath`` alone does so too: then adding the
+    first file later changes no template.
+    """
+    return spec.get("config") is not None or spec.get("configPath") is not None
+
+
+def deployment(service: Object, template: Object, replicas: int) -> Object:
     """The Deployment with this template. A new version never takes capacity from the old one."""
-    spec = service["spec"]
-    rollout = spec.get("rollout") or {}
-    replicas = spec.get("replicas")
+    rollout = service["spec"].get("rollout") or {}
     return stamped(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": _metadata(service),
             "spec": {
-                "replicas": 1 if replicas is None else int(replicas),
+                "replicas": replicas,
                 "selector": {"matchLabels": {LABEL: name_of(service)}},
                 "strategy": {
                     "type": "RollingUpdate",
@@ -198,9 +208,10 @@ def progress_deadline(service: Mapping[str, Any]) -> int:
     return int(rollout.get("progressDeadlineSeconds") or PROGRESS_DEADLINE)
 
 
-def cluster_service(service: Object) -> Object:
+def cluster_service(service: Object, backends: str | None = None) -> Object:
     """The Service: port 80 to the first port, and each port as itself. Target ports are names,
-    so that pods of two versions may listen on different numbers.
+    so that pods of two versions may listen on different numbers. ``backends`` says who answers in
+    its place (``None``: nothing is said, the empty text takes back what was).
     """
     ports = ports_of(service)
     entries = []
@@ -208,11 +219,14 @@ def cluster_service(service: Object) -> Object:
     if all(int(port["port"]) != 80 for port in ports):
         entries.append({**_service_port(first, "http80"), "port": 80})
     entries.extend(_service_port(port, str(port["name"])) for port in ports)
+    metadata = _metadata(service)
+    if backends is not None:
+        metadata["annotations"] = {BACKENDS: backends}
     return stamped(
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _metadata(service),
+            "metadata": metadata,
             "spec": {"selector": {LABEL: name_of(service)}, "ports": entries},
         }
     )
@@ -279,13 +293,29 @@ def route(service: Object) -> Object | None:
     )
 
 
-def config_map(service: Object) -> Object:
-    """The ConfigMap with the configuration files."""
+def config_map(service: Object, config: Mapping[str, Any] | None = None) -> Object:
+    """The ConfigMap with the configuration files: those of the spec, or other ones."""
+    files = (service["spec"].get("config") or {}) if config is None else config
     return stamped(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": _metadata(service),
-            "data": {key: str(text) for key, text in (service["spec"].get("config") or {}).items()},
+            "data": {key: str(text) for key, text in files.items()},
+        }
+    )
+
+
+def disruption_budget(service: Object) -> Object:
+    """The PodDisruptionBudget: whoever empties a node takes one pod at a time."""
+    return stamped(
+        {
+            "apiVersion": POD_DISRUPTION_BUDGET.api_version,
+            "kind": POD_DISRUPTION_BUDGET.kind,
+            "metadata": _metadata(service),
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": {LABEL: name_of(service)}},
+            },
         }
     )

@@ -1,15 +1,20 @@
 """The life cycle of a MicroService, one decision at a time.
 
-gone? clean up → validate → wait for dependencies → sync children → wait for the roll-out (or go
-back) → postRolloutHook → Ready. The status is written before the actions are done, so a crash
-between the two repeats the action and never the decision.
+gone? clean up → validate → obey commands → wait for dependencies → sync children → wait for the
+roll-out, step by step (or go back) → postRolloutHook → Ready. The status is written before the
+actions are done, so a crash between the two repeats the action and never the decision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from cloudwright._base.clock import rfc3339
 from cloudwright.model.conditions import find
 from cloudwright.model.objects import (
     Object,
+    annotations_of,
     controller_of,
     deleting,
     finalizers_of,
@@ -22,14 +27,21 @@ from cloudwright.model.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
     MICRO_SERVICE,
+    POD_DISRUPTION_BUDGET,
     ROUTE,
     SERVICE,
     Resource,
 )
+from cloudwright.operator.engines import autoscale
 from cloudwright.operator.engines.actions import Delete, Draft, Update
+from cloudwright.operator.engines.autoscale import Advice
+from cloudwright.operator.engines.microservice import canary, commands, history, hooks, rollout
+from cloudwright.operator.engines.microservice import canary_children as shares
 from cloudwright.operator.engines.microservice import children as render
-from cloudwright.operator.engines.microservice import hooks, rollout
+from cloudwright.operator.engines.microservice.gateway import HTTP_ROUTE, http_route
+from cloudwright.operator.engines.microservice.stages import Stage, State, stage_of
 from cloudwright.operator.engines.microservice.world import (
+    BACKENDS,
     FINALIZER,
     Decision,
     HookCall,
@@ -37,18 +49,23 @@ from cloudwright.operator.engines.microservice.world import (
     World,
     template_version,
     version_of,
+    wished_replicas,
 )
-from cloudwright.operator.engines.revisions import replicas_of
 from cloudwright.operator.engines.sync import Clash, bring
-from cloudwright.operator.engines.templates import copy
+from cloudwright.operator.engines.templates import copy, digest
 
 CHILDREN: dict[str, Resource] = {
     "ConfigMap": CONFIG_MAP,
     "Deployment": DEPLOYMENT,
     "Service": SERVICE,
     "Route": ROUTE,
+    "HTTPRoute": HTTP_ROUTE,
+    "PodDisruptionBudget": POD_DISRUPTION_BUDGET,
 }
 """In the order in which they are made."""
+OPTIONAL = frozenset({"Route", "HTTPRoute", "PodDisruptionBudget"})
+"""Kinds that an API may not have."""
+CANARY_CHILDREN = ("ConfigMap", "Deployment", "Service")
 
 
 def decide(world: World) -> Decision:
@@ -68,25 +85,66 @@ def decide(world: World) -> Decision:
         return _invalid(ledger, draft)
     ledger.condition("Valid", True, "Valid")
     ledger.status["url"] = render.url_of(world.service)
+    commands.obey(ledger, draft)
+    advice = _scale(ledger, draft)
     waiting = _dependencies(ledger, draft)
     if rollout.starts(world):
-        if waiting and not rollout.goes_back(world):
-            return _wait(ledger, draft, waiting)
-        rollout.begin(ledger, draft)
-    rollout.advance(ledger, draft)
+        if world.rollout.get("paused") and not ledger.record("rollout"):
+            return _hold(ledger, draft)
+        if not world.rollout.get("paused"):
+            if waiting and not rollout.goes_back(world):
+                return _wait(ledger, draft, waiting)
+            _begin(ledger, draft)
+    canary.advance(ledger, draft)
+    if not stage_of(ledger.record("rollout")):
+        rollout.advance(ledger, draft)
+    return _carry_on(ledger, draft, advice)
+
+
+def _begin(ledger: Ledger, draft: Draft) -> None:
+    template = digest(render.pod_template(ledger.world.service))
+    rollout.begin(ledger, draft, canary.begin(ledger) if canary.wanted(ledger, template) else {})
+
+
+def _carry_on(ledger: Ledger, draft: Draft, advice: Advice | None) -> Decision:
+    """Bring the children to what the roll-out on record says, and tell how it stands."""
+    world = ledger.world
+    history.record(world, draft, [str(ledger.record("lastGood").get("revision") or "")])
     wish = rollout.wished_deployment(ledger)
+    ordered = len(draft.actions)
     try:
         _sync(ledger, draft, wish)
     except Clash as clash:
         return _clash(ledger, draft, clash)
     call = None
-    if not rollout.settled(world, wish):
+    if stage_of(ledger.record("rollout")) not in ("", Stage.LINGERING):
+        _report_steps(ledger)
+    elif not rollout.settled(world, wish):
         _report_progress(ledger)
-    elif draft.actions:
+    elif len(draft.actions) > ordered:
         _report_sync(ledger)
     else:
         call = _after(ledger, draft)
-    return Decision(draft.plan(ledger.status), call)
+    return Decision(draft.plan(ledger.status), call, advice)
+
+
+def _scale(ledger: Ledger, draft: Draft) -> Advice | None:
+    """Let the load say how many pods there are; returns its recommendation."""
+    world = ledger.world
+    if not world.spec.get("autoscaling"):
+        ledger.status.pop("autoscaling", None)
+        return None
+    before = wished_replicas(ledger)
+    if world.load is None:
+        return None
+    found = autoscale.size(world.spec, before, world.load, world.advice, world.now)
+    record = {**ledger.record("autoscaling"), "desiredReplicas": found.replicas}
+    if found.replicas != before:
+        record["lastScaleTime"] = rfc3339(world.now)
+        record["message"] = found.message
+        draft.note("Scaled", f"From {before} to {found.replicas} pods: {found.message}")
+    ledger.status["autoscaling"] = record
+    return found.advice
 
 
 # -- before the roll-out
@@ -125,6 +183,12 @@ def _wait(ledger: Ledger, draft: Draft, waiting: list[str]) -> Decision:
     return Decision(draft.plan(ledger.status))
 
 
+def _hold(ledger: Ledger, draft: Draft) -> Decision:
+    ledger.condition("Ready", False, "Paused", "spec.rollout.paused: nothing was rolled out yet")
+    ledger.status["phase"] = "Paused"
+    return Decision(draft.plan(ledger.status))
+
+
 def _waiting_message(world: World, waiting: list[str]) -> str:
     text = f"waiting for {', '.join(waiting)}"
     if world.circle:
@@ -135,32 +199,96 @@ def _waiting_message(world: World, waiting: list[str]) -> str:
 # -- children
 
 
-def wishes(service: Object, deployment: Object) -> dict[str, Object]:
+def _effective_config(ledger: Ledger) -> Mapping[str, Any] | None:
+    """The files that the stable pods should have: the old ones while the old version stays.
+
+    ``None``: there is no configuration.
+    """
+    spec = ledger.world.spec
+    if rollout.holds(ledger):
+        spec = history.last_good_spec(ledger) or spec
+    if not render.has_config(spec):
+        return None
+    return dict(spec.get("config") or {})
+
+
+def wishes(ledger: Ledger, deployment: Object) -> dict[str, Object]:
     """The wished children by kind; a kind that is missing should not exist."""
-    result = {"Deployment": deployment, "Service": render.cluster_service(service)}
-    if service["spec"].get("config") is not None:
-        result["ConfigMap"] = render.config_map(service)
-    route = render.route(service)
-    if route is not None:
-        result["Route"] = route
+    world, service = ledger.world, ledger.world.service
+    weight = int(ledger.record("rollout").get("weight") or 0)
+    share = None
+    if world.routing == "mesh":
+        before = annotations_of(world.children.get("Service") or {})
+        share = shares.backends(service, weight)
+        if not share and BACKENDS not in before:
+            share = None
+    result = {"Deployment": deployment, "Service": render.cluster_service(service, share)}
+    config = _effective_config(ledger)
+    if config is not None:
+        result["ConfigMap"] = render.config_map(service, config)
+    route = None
+    if world.routing == "mesh":
+        route = render.route(service)
+    elif world.routing == "gateway-api":
+        route = http_route(service, world.gateway, weight)
+    if route is not None and route["kind"] in world.served:
+        result[route["kind"]] = route
+    if wished_replicas(ledger) > 1 and "PodDisruptionBudget" in world.served:
+        result["PodDisruptionBudget"] = render.disruption_budget(service)
+    return result
+
+
+def canary_wishes(ledger: Ledger) -> dict[str, Object]:
+    """The canary's children by kind; none when there should be no canary."""
+    if not canary.exists(ledger):
+        return {}
+    service = ledger.world.service
+    result = {
+        "Deployment": canary.wished_deployment(ledger),
+        "Service": shares.cluster_service(service),
+    }
+    if render.has_config(service["spec"]):
+        result["ConfigMap"] = shares.config_map(service)
     return result
 
 
 def _sync(ledger: Ledger, draft: Draft, deployment: Object) -> None:
+    """The canary is made before it gets a share, and goes after it has lost it."""
     world = ledger.world
-    wanted = wishes(world.service, deployment)
-    for kind, resource in CHILDREN.items():
-        actual = world.children.get(kind)
-        wish = wanted.get(kind)
-        if wish is not None:
-            action = bring(resource, world.service, wish, actual)
+    _routed(ledger)
+    gone: list[tuple[Resource, Object]] = []
+    groups = (
+        (canary_wishes(ledger), world.canary, CANARY_CHILDREN),
+        (wishes(ledger, deployment), world.children, tuple(CHILDREN)),
+    )
+    for wanted, children, kinds in groups:
+        for kind in kinds:
+            actual, wish = children.get(kind), wanted.get(kind)
+            if wish is None:
+                if actual is not None and owned_by(actual, world.service) and not deleting(actual):
+                    gone.append((CHILDREN[kind], actual))
+                continue
+            action = bring(CHILDREN[kind], world.service, wish, actual)
             if action is not None:
                 draft.actions.append(action)
                 verb = "Created" if actual is None else "Updated"
-                draft.note(f"{verb}{kind}", f"{verb} {kind} {name_of(world.service)}")
-        elif actual is not None and owned_by(actual, world.service) and not deleting(actual):
-            draft.actions.append(_deletion(resource, actual))
-            draft.note(f"Deleted{kind}", f"Deleted {kind} {name_of(actual)}: not wished any more")
+                draft.note(f"{verb}{kind}", f"{verb} {kind} {name_of(wish)}")
+    for resource, obj in gone:
+        draft.actions.append(_deletion(resource, obj))
+        text = f"Deleted {resource.kind} {name_of(obj)}: not wished any more"
+        draft.note(f"Deleted{resource.kind}", text)
+
+
+def _routed(ledger: Ledger) -> None:
+    """Say so when this cluster has nothing that could route from outside."""
+    world = ledger.world
+    if world.routing == "mesh" or render.route(world.service) is None:
+        ledger.drop("Routed")
+    elif world.routing == "none":
+        text = "no Gateway API here: it is reached inside of the cluster only"
+        ledger.condition("Routed", False, "NoGatewayAPI", text)
+    else:
+        ledger.condition("Routed", True, "HTTPRoute", f"through Gateway {'/'.join(world.gateway)}")
 
 
 def _deletion(resource: Resource, obj: Object) -> Delete:
@@ -184,14 +312,19 @@ def _after(ledger: Ledger, draft: Draft) -> HookCall | None:
     """The Deployment is as wished and complete: hooks, then Ready (or RolledBack)."""
     record = ledger.record("rollout")
     good = ledger.record("lastGood")
-    back = record.get("state") == rollout.State.ROLLED_BACK
+    back = record.get("state") == State.ROLLED_BACK
     version = str(good.get("version") if back else record.get("version"))
     previous = str(record.get("version") if back else record.get("previousVersion", ""))
     ledger.status["version"] = version
     ledger.condition("Available", True, "MinimumReplicasAvailable")
     call, over = hooks.after_rollout(ledger, draft, version, previous, int(record["generation"]))
     if over and call is None:
-        call = hooks.after_config(ledger, draft, version)
+        call = hooks.after_config(ledger, draft, version, _effective_config(ledger))
+    if not back and not rollout.holds(ledger):
+        ledger.status["lastGood"] = {
+            **good,
+            "revision": history.revision_name(ledger.world.service),
+        }
     if back:
         failed = ledger.world.service.get("spec", {}).get("version")
         message = f"version {failed} failed: {record.get('cause')}; serving {version}"
@@ -207,7 +340,7 @@ def _after(ledger: Ledger, draft: Draft) -> HookCall | None:
 
 
 def _ready(ledger: Ledger, draft: Draft, version: str) -> None:
-    count = replicas_of(ledger.world.service)
+    count = wished_replicas(ledger)
     message = f"{count} of {count} replicas ready, version {version}"
     hook = ledger.record("postRolloutHook")
     if hook.get("state") == "Failed":
@@ -217,12 +350,31 @@ def _ready(ledger: Ledger, draft: Draft, version: str) -> None:
     ledger.status["phase"] = "Ready"
 
 
+def _report_steps(ledger: Ledger) -> None:
+    """The conditions while a new version runs beside the old one."""
+    world, record = ledger.world, ledger.record("rollout")
+    ledger.condition("Available", _available(world.deployment or {}), "StableVersion")
+    good = str(ledger.record("lastGood").get("version") or "")
+    ledger.status["version"] = good
+    if record.get("state") == State.FAILED:
+        message = f"version {record.get('version')} failed: {record.get('cause')}; {good} serves"
+        ledger.condition("Ready", False, "RolloutFailed", message)
+        ledger.status["phase"] = "Failed"
+        return
+    cause = canary.canary_cause(world) or rollout.current_cause(world)
+    tail = f"; {cause}" if cause else ""
+    message = f"version {record.get('version')}: {record.get('message') or 'starting'}{tail}"
+    paused = canary.is_paused(ledger)
+    ledger.condition("Ready", False, "Paused" if paused else "Progressing", message)
+    ledger.status["phase"] = "Paused" if paused else "Progressing"
+
+
 def _report_progress(ledger: Ledger) -> None:
     """The conditions while the Deployment is not (or no longer) complete."""
     world, record = ledger.world, ledger.record("rollout")
     deployment = world.deployment or {}
     status = deployment.get("status") or {}
-    wished = replicas_of(world.service)
+    wished = wished_replicas(ledger)
     enough = int(status.get("availableReplicas") or 0)
     available = bool(deployment) and (enough >= wished or _available(deployment))
     ledger.condition(
@@ -240,16 +392,16 @@ def _report_progress(ledger: Ledger) -> None:
     )
     tail = f"; {cause}" if cause else ""
     match record.get("state"):
-        case rollout.State.ROLLED_BACK:
+        case State.ROLLED_BACK:
             good = ledger.record("lastGood").get("version")
             message = f"going back to {good}: {record.get('cause')}"
             ledger.condition("Ready", False, "RolledBack", message)
             ledger.status["phase"] = "RolledBack"
-        case rollout.State.FAILED:
+        case State.FAILED:
             message = f"version {record.get('version')} failed: {record.get('cause')}"
             ledger.condition("Ready", False, "RolloutFailed", message)
             ledger.status["phase"] = "Failed"
-        case rollout.State.COMPLETE:
+        case State.COMPLETE:
             ledger.condition("Ready", False, "PodsNotReady", f"{counts}{tail}")
             ledger.status["phase"] = "Progressing"
         case _:
@@ -277,6 +429,8 @@ def _serves(replica_set: Object) -> bool:
 
 # -- the end
 
+_GO_FIRST = ("Route", "HTTPRoute", "Deployment")
+
 
 def _clean_up(world: World) -> Decision:
     """Route and pods first (they drain with their preStop hooks), then the rest, then the
@@ -285,16 +439,18 @@ def _clean_up(world: World) -> Decision:
     draft = Draft()
     if FINALIZER not in finalizers_of(world.service):
         return Decision(draft.plan())
-    mine = {k: obj for k, obj in world.children.items() if owned_by(obj, world.service)}
-    workers = [pod for pod in world.pods if (controller_of(pod) or {}).get("kind") == "ReplicaSet"]
-    first = [kind for kind in ("Route", "Deployment") if kind in mine]
-    then = [kind for kind in ("Service", "ConfigMap") if kind in mine]
-    for kind in first if first or workers else then:
-        if not deleting(mine[kind]):
-            draft.actions.append(_deletion(CHILDREN[kind], mine[kind]))
+    every = [*world.children.values(), *world.canary.values()]
+    mine = [obj for obj in every if owned_by(obj, world.service)]
+    pods = [*world.pods, *world.canary_pods]
+    workers = [pod for pod in pods if (controller_of(pod) or {}).get("kind") == "ReplicaSet"]
+    first = [obj for obj in mine if obj["kind"] in _GO_FIRST]
+    then = [obj for obj in mine if obj["kind"] not in _GO_FIRST]
+    for obj in first if first or workers else then:
+        if not deleting(obj):
+            draft.actions.append(_deletion(CHILDREN[obj["kind"]], obj))
     ledger = Ledger(world)
     ledger.count()
-    left = [f"{kind} {name_of(obj)}" for kind, obj in mine.items()]
+    left = [f"{obj['kind']} {name_of(obj)}" for obj in mine]
     left += [f"pod {name_of(pod)}" for pod in workers]
     if not left:
         changed = copy(world.service)

@@ -7,9 +7,11 @@ down before it is made: a crash between the call and its record repeats that one
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
+from uuid import NAMESPACE_OID, uuid5
 
 from cloudwright._base.clock import parse_rfc3339, rfc3339_micro
 from cloudwright.model.objects import (
@@ -18,9 +20,10 @@ from cloudwright.model.objects import (
     name_of,
     namespace_of,
     resource_version,
+    uid_of,
 )
 from cloudwright.operator.engines.actions import Draft
-from cloudwright.operator.engines.microservice.children import hook_of
+from cloudwright.operator.engines.microservice.children import hook_of, is_url
 from cloudwright.operator.engines.microservice.world import (
     CONFIG_APPLIED,
     HOOK_ATTEMPTS,
@@ -33,6 +36,8 @@ from cloudwright.operator.engines.microservice.world import (
 )
 from cloudwright.operator.engines.templates import digest
 
+CONFIG_SPREAD_SECONDS = 90.0
+"""A kubelet looks at ConfigMaps once a minute, and may have a cached one."""
 StatusKey = Literal["postRolloutHook", "configHook"]
 
 
@@ -51,15 +56,17 @@ def after_rollout(
     return _attempt(ledger, draft, "postRolloutHook", key, url, payload)
 
 
-def after_config(ledger: Ledger, draft: Draft, version: str) -> HookCall | None:
-    """The ConfigChanged call that is due, once every ready pod has the new files."""
+def after_config(
+    ledger: Ledger, draft: Draft, version: str, config: Mapping[str, Any] | None
+) -> HookCall | None:
+    """The ConfigChanged call that is due, once every ready pod has the files of ``config``."""
     world = ledger.world
-    if world.spec.get("config") is None:
+    if config is None:
         for key in ("config", "configHook"):
             ledger.status.pop(key, None)
         ledger.drop("ConfigApplied")
         return None
-    wished = digest(world.spec["config"])
+    wished = digest(config)
     known = ledger.record("config")
     revision = _revision(world.children.get("ConfigMap"))
     if not known:
@@ -69,8 +76,10 @@ def after_config(ledger: Ledger, draft: Draft, version: str) -> HookCall | None:
         return None
     if known.get("digest") == wished:
         return None
+    if not world.nodes_confirm and _still_spreading(ledger, draft, wished, revision):
+        return None
     late = [pod for pod in ready_pods(world) if revision not in _applied(pod)]
-    if late:
+    if late and world.nodes_confirm:
         total = len(ready_pods(world))
         names = ", ".join(sorted(name_of(pod) for pod in late)[:3])
         message = f"{total - len(late)} of {total} pods have {revision}; waiting for {names}"
@@ -89,6 +98,22 @@ def after_config(ledger: Ledger, draft: Draft, version: str) -> HookCall | None:
             return call
     ledger.status["config"] = {"digest": wished, "revision": revision}
     return None
+
+
+def _still_spreading(ledger: Ledger, draft: Draft, wished: str, revision: str) -> bool:
+    """On nodes that do not tell what their pods have: whether they may still have old files."""
+    known = ledger.record("config")
+    if known.get("pending") != wished:
+        known.update(pending=wished, since=rfc3339_micro(ledger.world.now))
+        ledger.status["config"] = known
+    due = parse_rfc3339(str(known["since"])) + timedelta(seconds=CONFIG_SPREAD_SECONDS)
+    left = (due - ledger.world.now).total_seconds()
+    if left <= 0:
+        return False
+    draft.again(left)
+    message = f"{revision} is on its way; nodes here do not tell when pods have it"
+    ledger.condition("ConfigApplied", None, "NotConfirmed", message)
+    return True
 
 
 def settle(
@@ -141,13 +166,24 @@ def _attempt(
         draft.again(wait)
         ledger.status[status_key] = record
         return None, False
+    pod = ""
+    if not is_url(url):
+        serving = sorted(name_of(pod) for pod in ready_pods(ledger.world))
+        if not serving:
+            ledger.status[status_key] = record
+            return None, False
+        # After a failure another pod may do better.
+        pod = serving[attempts % len(serving)]
+    identity = json.dumps([uid_of(ledger.world.service), status_key, key], sort_keys=True)
+    record["key"] = str(uuid5(NAMESPACE_OID, identity))
     record.update(
         state="Calling", attempts=attempts + 1, lastAttemptTime=rfc3339_micro(ledger.world.now)
     )
     ledger.status[status_key] = record
     if attempts == 0:
         ledger.condition("PostRolloutHook", False, "Calling", f"calling {url}")
-    return HookCall(url, payload, status_key, attempts + 1), False
+    payload |= {"idempotencyKey": record["key"], "attempt": attempts + 1, "pod": pod}
+    return HookCall(url, payload, status_key, attempts + 1, record["key"], pod), False
 
 
 def _wait(record: Mapping[str, Any], world: World) -> float:

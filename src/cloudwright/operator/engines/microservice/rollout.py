@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 from cloudwright._base.clock import rfc3339
@@ -24,19 +23,17 @@ from cloudwright.operator.engines.microservice.children import (
     pod_template,
     progress_deadline,
 )
-from cloudwright.operator.engines.microservice.world import Ledger, World, version_of
+from cloudwright.operator.engines.microservice.history import revision_name
+from cloudwright.operator.engines.microservice.stages import State, end, holds_stable
+from cloudwright.operator.engines.microservice.world import (
+    Ledger,
+    World,
+    version_of,
+    wished_replicas,
+)
 from cloudwright.operator.engines.revisions import split
-from cloudwright.operator.engines.sync import current
+from cloudwright.operator.engines.sync import current, restamped
 from cloudwright.operator.engines.templates import digest, without_hash
-
-
-class State(StrEnum):
-    """How far a roll-out is."""
-
-    PROGRESSING = "Progressing"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-    ROLLED_BACK = "RolledBack"
 
 
 def waiting_for(world: World) -> list[str]:
@@ -81,8 +78,8 @@ def goes_back(world: World) -> bool:
     return bool(world.deployment) and last.get("version") == version_of(world.service)
 
 
-def begin(ledger: Ledger, draft: Draft) -> None:
-    """Put a new roll-out on record."""
+def begin(ledger: Ledger, draft: Draft, more: Mapping[str, Any]) -> None:
+    """Put a new roll-out on record, with ``more`` of one in steps."""
     world = ledger.world
     version = version_of(world.service)
     last = ledger.record("lastGood").get("version", "")
@@ -93,6 +90,7 @@ def begin(ledger: Ledger, draft: Draft) -> None:
         "previousVersion": last,
         "state": State.PROGRESSING.value,
         "startTime": rfc3339(world.now),
+        **more,
     }
     ledger.condition("RolloutFailed", False, "RolloutStarted", "")
     came = f" (was {last})" if last and last != version else ""
@@ -108,12 +106,27 @@ def last_good_template(ledger: Ledger) -> Object | None:
     return None
 
 
+def holds(ledger: Ledger) -> bool:
+    """Whether the old version stays: after a rollback, before a promotion, before the start."""
+    record = ledger.record("rollout")
+    if record.get("state") == State.ROLLED_BACK or holds_stable(record):
+        return True
+    return bool(record) and record.get("template") != digest(pod_template(ledger.world.service))
+
+
 def wished_deployment(ledger: Ledger) -> Object:
-    """The Deployment by the spec, or with the last good template after a rollback."""
-    template = pod_template(ledger.world.service)
-    if ledger.record("rollout").get("state") == State.ROLLED_BACK:
+    """The Deployment by the spec, or with the last good template while the old version stays."""
+    world = ledger.world
+    template = pod_template(world.service)
+    if holds(ledger):
         template = last_good_template(ledger) or template
-    return render(ledger.world.service, template)
+    wish = render(world.service, template, wished_replicas(ledger))
+    record = ledger.record("rollout")
+    moving = record.get("state") == State.PROGRESSING
+    if moving and (world.rollout.get("paused") or record.get("paused")):
+        wish["spec"]["paused"] = True
+        wish = restamped(wish)
+    return wish
 
 
 def settled(world: World, wish: Object) -> bool:
@@ -127,7 +140,7 @@ def settled(world: World, wish: Object) -> bool:
 def advance(ledger: Ledger, draft: Draft) -> None:
     """Move the roll-out on record by what its Deployment shows."""
     world, record = ledger.world, ledger.record("rollout")
-    if record.get("state") not in (State.PROGRESSING, State.FAILED):
+    if record.get("state") not in (State.PROGRESSING, State.FAILED) or holds(ledger):
         return
     wish = wished_deployment(ledger)
     actual = world.deployment
@@ -137,12 +150,13 @@ def advance(ledger: Ledger, draft: Draft) -> None:
         record["state"] == State.PROGRESSING
         and actual is not None
         and current(wish, actual)
-        and _deadline_passed(actual)
+        and deadline_passed(actual)
     ):
         _fail(ledger, draft, record)
 
 
-def _deadline_passed(deployment: Object) -> bool:
+def deadline_passed(deployment: Object) -> bool:
+    """Whether its pods made no progress for too long."""
     status = deployment.get("status") or {}
     entry = condition(deployment, "Progressing") or {}
     seen = int(status.get("observedGeneration") or 0) >= generation(deployment)
@@ -160,13 +174,16 @@ def _complete(ledger: Ledger, draft: Draft, record: dict[str, Any]) -> None:
     if new is None:
         return
     last = ledger.record("lastGood").get("version", "")
-    record.update(state=State.COMPLETE.value, completionTime=rfc3339(ledger.world.now))
+    now = ledger.world.now
+    record.update(state=State.COMPLETE.value, completionTime=rfc3339(now))
+    end(record, ledger.world.routing, now)
     ledger.status["rollout"] = record
     ledger.status["lastGood"] = {
         "version": record["version"],
         "generation": record["generation"],
         "replicaSet": name_of(new),
         "template": record["template"],
+        "revision": revision_name(ledger.world.service),
     }
     ledger.status["lastGoodVersion"] = record["version"]
     ledger.condition("RolloutFailed", False, "RolloutComplete", "")
@@ -175,26 +192,47 @@ def _complete(ledger: Ledger, draft: Draft, record: dict[str, Any]) -> None:
 
 
 def _fail(ledger: Ledger, draft: Draft, record: dict[str, Any]) -> None:
-    world = ledger.world
-    seconds = progress_deadline(world.service)
-    cause = current_cause(world) or "its pods did not become ready"
+    seconds = progress_deadline(ledger.world.service)
+    cause = current_cause(ledger.world) or "its pods did not become ready"
     message = f"version {record['version']} was not ready within {seconds} s: {cause}"
-    good = ledger.record("lastGood")
-    automatic = (world.spec.get("rollout") or {}).get("autoRollback") is not False
-    can = automatic and good.get("template") != record["template"]
-    can = can and last_good_template(ledger) is not None
-    record["cause"] = cause
-    if can:
-        record["state"] = State.ROLLED_BACK.value
-        reason, message = "RolledBack", f"{message}; back to {good['version']}"
-    else:
-        record["state"] = State.FAILED.value
-        reason = "ProgressDeadlineExceeded"
+    fail(ledger, draft, cause, message)
+
+
+def fail(ledger: Ledger, draft: Draft, cause: str, message: str) -> None:
+    """The roll-out went wrong: back to the last good version, if there is one and it may be."""
+    automatic = ledger.world.rollout.get("autoRollback") is not False
+    if automatic and _can_go_back(ledger):
+        _go_back(ledger, draft, cause, message)
+        return
+    record = {**ledger.record("rollout"), "cause": cause, "state": State.FAILED.value}
+    end(record, ledger.world.routing, ledger.world.now)
     ledger.status["rollout"] = record
-    ledger.condition("RolloutFailed", True, reason, message)
-    draft.note(
-        "RolledBack" if can else "RolloutFailed", message[:1].upper() + message[1:], warning=True
-    )
+    ledger.condition("RolloutFailed", True, "ProgressDeadlineExceeded", message)
+    draft.note("RolloutFailed", message[:1].upper() + message[1:], warning=True)
+
+
+def abort(ledger: Ledger, draft: Draft) -> str:
+    """Go back because a person said so; returns why that is not possible."""
+    if not _can_go_back(ledger):
+        return "there is no version to go back to"
+    version = ledger.record("rollout").get("version")
+    _go_back(ledger, draft, "aborted by a person", f"version {version} was aborted by a person")
+    return ""
+
+
+def _can_go_back(ledger: Ledger) -> bool:
+    other = ledger.record("lastGood").get("template") != ledger.record("rollout").get("template")
+    return other and last_good_template(ledger) is not None
+
+
+def _go_back(ledger: Ledger, draft: Draft, cause: str, message: str) -> None:
+    record = {**ledger.record("rollout"), "cause": cause, "state": State.ROLLED_BACK.value}
+    record.pop("paused", None)
+    end(record, ledger.world.routing, ledger.world.now)
+    ledger.status["rollout"] = record
+    message = f"{message}; back to {ledger.record('lastGood').get('version')}"
+    ledger.condition("RolloutFailed", True, "RolledBack", message)
+    draft.note("RolledBack", message[:1].upper() + message[1:], warning=True)
 
 
 def current_cause(world: World) -> str:

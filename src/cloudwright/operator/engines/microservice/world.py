@@ -11,15 +11,27 @@ from cloudwright.model import conditions
 from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, generation, labels_of, name_of
 from cloudwright.operator.engines.actions import Plan
+from cloudwright.operator.engines.autoscale import Advice, Load
+from cloudwright.operator.engines.traffic import Traffic
 
 FINALIZER = "platform.example.com/cleanup"
 LABEL = "platform.example.com/microservice"
 CONFIG_APPLIED = "cloudwright.dev/config-applied"
 PRE_STOP_WEBHOOK = "cloudwright.dev/pre-stop-webhook"
 EGRESS = "cloudwright.dev/egress"
+CANARY = "platform.example.com/canary-of"
+"""Label of a canary and its pods: with ``LABEL`` the stable Service would find them."""
+BACKENDS = "cloudwright.dev/backends"
+"""Annotation of a Service: who answers in its place, by weight (the mesh reads it)."""
+COMMAND = "platform.example.com/rollout-command"
+"""Annotation of a MicroService: ``promote``, ``abort``, ``pause`` or ``resume``, obeyed once."""
 HOOK_ATTEMPTS = 8
 HOOK_FIRST_WAIT = 1.0
 HOOK_LONGEST_WAIT = 15.0
+
+
+Routing = Literal["mesh", "gateway-api", "none"]
+"""How requests get a share: Cloudwright's proxies, an HTTPRoute, or only by numbers of pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +55,37 @@ class World:
     """The way back to itself over dependencies, when they wait for each other."""
     events: Sequence[Object] = ()
     """Warnings about the pods."""
+    canary: Mapping[str, Object] = field(default_factory=dict)
+    """By kind: the objects of the canary's name, whoever owns them."""
+    canary_replica_sets: Sequence[Object] = ()
+    canary_pods: Sequence[Object] = ()
+    revisions: Sequence[Object] = ()
+    """The ControllerRevisions of this MicroService."""
+    served: frozenset[str] = frozenset({"Route", "PodDisruptionBudget", "ControllerRevision"})
+    """Kinds that this API has, of those that not every API has."""
+    routing: Routing = "mesh"
+    gateway: tuple[str, str] = ("", "")
+    """``(namespace, name)`` of the Gateway that HTTPRoutes attach to."""
+    nodes_confirm: bool = True
+    """Whether nodes write into pods which configuration their files have."""
+    metered: bool = True
+    """Whether anything measures requests here."""
+    traffic: Traffic | None = None
+    """What the canary answered since its present share was set; ``None``: nobody knows."""
+    load: Load | None = None
+    """What all pods are asked and use; ``None``: not looked at this time."""
+    advice: Sequence[Advice] = ()
+    """What autoscaling recommended before."""
 
     @property
     def spec(self) -> Mapping[str, Any]:
         """The MicroService's spec."""
         return self.service.get("spec") or {}
+
+    @property
+    def rollout(self) -> Mapping[str, Any]:
+        """``spec.rollout``."""
+        return self.spec.get("rollout") or {}
 
     @property
     def deployment(self) -> Object | None:
@@ -73,6 +111,10 @@ class HookCall:
     payload: dict[str, Any]
     status_key: Literal["postRolloutHook", "configHook"]
     attempt: int
+    key: str = ""
+    """The same for every attempt of this call: who is called twice can tell."""
+    pod: str = ""
+    """Where a hook that is a file runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +123,8 @@ class Decision:
 
     plan: Plan
     hook: HookCall | None = None
+    advice: Advice | None = None
+    """What autoscaling recommends now, to be remembered."""
 
 
 class Ledger:
@@ -123,6 +167,19 @@ class Ledger:
         self.status["selector"] = f"{LABEL}={name_of(self.world.service)}"
         for name in ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas"):
             self.status[name] = int(counts.get(name) or 0)
+
+
+def wished_replicas(ledger: Ledger) -> int:
+    """How many pods there should be: what the load asks for, else ``spec.replicas``."""
+    spec = ledger.world.spec
+    wished = spec.get("replicas")
+    fixed = 1 if wished is None else int(wished)
+    wish = spec.get("autoscaling")
+    if not wish:
+        return fixed
+    found = ledger.record("autoscaling").get("desiredReplicas")
+    number = fixed if found is None else int(found)
+    return min(max(number, int(wish.get("minReplicas") or 1)), int(wish["maxReplicas"]))
 
 
 def ready_pods(world: World) -> list[Object]:
