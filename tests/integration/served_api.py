@@ -19,8 +19,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import bootstrap, tls
-from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver import bootstrap, identities, tls
+from cloudwright.apiserver.authn import TokenFile
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
@@ -144,15 +144,18 @@ async def run(state: str) -> None:
     tokens = TokenFile.of(paths)
     async with open_store(StoreConfig(paths.database), SystemClock()) as store:
         authorizer = ChainAuthorizer(store)
-        core = await bootstrap.start(store, authorizer)
-        async with serve(
-            core,
-            FaceConfig(port=0),
-            pki=pki,
-            authenticator=Authenticator(tokens),
-            authorizer=authorizer,
-            streams=MachinePods(),
-        ) as serving:
+        async with (
+            bootstrap.running(store, authorizer) as core,
+            identities.running(core, paths, pki.ca.certificate_pem) as known,
+            serve(
+                core,
+                FaceConfig(port=0),
+                pki=pki,
+                authenticator=known.authenticator,
+                authorizer=authorizer,
+                streams=MachinePods(),
+            ) as serving,
+        ):
             kubeconfig = tls.write_kubeconfig(paths, serving.url)
             ready = {
                 "url": serving.url,

@@ -18,8 +18,8 @@ from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError, render
 from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import bootstrap, tls
-from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver import bootstrap, identities, tls
+from cloudwright.apiserver.authn import TokenFile
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
@@ -47,11 +47,11 @@ async def run(paths: Paths, config: FaceConfig) -> None:
     make_private(paths.database.parent)
     async with open_store(StoreConfig(paths.database), SystemClock()) as store:
         authorizer = ChainAuthorizer(store)
-        authenticator = Authenticator(TokenFile.of(paths))
         async with (
             bootstrap.running(store, authorizer) as core,
+            identities.running(core, paths, pki.ca.certificate_pem) as known,
             serve(
-                core, config, pki=pki, authenticator=authenticator, authorizer=authorizer
+                core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
             ) as serving,
         ):
             kubeconfig = tls.write_kubeconfig(paths, serving.url)

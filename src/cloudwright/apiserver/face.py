@@ -22,7 +22,7 @@ from cloudwright._base.errors import (
     UsageError,
 )
 from cloudwright.apiserver import calls, encoding, health
-from cloudwright.apiserver.authn import ANONYMOUS, Authenticator, Peer
+from cloudwright.apiserver.authn import ANONYMOUS, Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
@@ -96,7 +96,7 @@ class Face:
             return failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
 
     async def _route(self, request: Request, peer: Peer | None) -> Answer:
-        user = self._authenticator.user(peer, request.headers)
+        user = await self._authenticator.user(peer, request.headers)
         path = request.path.rstrip("/") or "/"
         first = path.split("/", 2)[1]
         if f"/{first}" in health.PATHS:
@@ -107,6 +107,8 @@ class Face:
             return reply_json(200, version_info())
         if user is None:
             raise unauthorized()
+        if impersonation.wanted(request.headers):
+            user = await impersonation.act(user, request.headers, self._authorizer)
         if first in ("api", "apis") and not self._is_discovery(path):
             return await self._resource(request, path, user)
         return await self._other(request, path, first, user)
@@ -135,6 +137,9 @@ class Face:
             found = self._v2.answer(accept)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
             found = self._v3.answer(path, accept)
+        elif path in issuer.PATHS and self._authenticator.accounts is not None:
+            base = f"https://{request.headers.get('host', 'localhost')}"
+            found = issuer.answer(path, self._authenticator.accounts, base)
         elif first in ("api", "apis", ""):
             found = self._discovery.answer(path, accept)
         if found is None:

@@ -121,7 +121,7 @@ def _body(resource: Resource, request: Request) -> dict[str, Any]:
     body.setdefault("metadata", {})
     schema = schemas.schema_for(resource)
     wrong = schemas.validate(schema, body, unknown=False) if schema is not None else []
-    wrong = [error for error in wrong if error.path != "spec"]
+    wrong = [error for error in wrong if error.reason != "Required"]
     if wrong:
         message = f'{resource.kind} in version "v1" cannot be handled: {wrong[0]}'
         raise bad_request(message)
@@ -233,7 +233,7 @@ async def _token(spec: Mapping[str, Any], tokens: TokenKnower | None) -> dict[st
     except ApiError as error:
         return {"authenticated": False, "user": {}, "error": error.hint or error.message}
     if found is None:
-        return {"authenticated": False, "user": {}}
+        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
     user, audiences = found
     status: dict[str, Any] = {"authenticated": True, "user": user_info(user)}
     if audiences:

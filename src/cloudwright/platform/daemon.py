@@ -27,11 +27,11 @@ from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import bootstrap
+from cloudwright.apiserver import bootstrap, identities
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.store.sqlite import open_store
-from cloudwright.apiserver.tls import write_kubeconfig
+from cloudwright.apiserver.tls import Pki, write_kubeconfig
 from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
 from cloudwright.platform import answers, backups, control, face
@@ -163,12 +163,16 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         core = await stack.enter_async_context(
             bootstrap.running(store, authorizer, config=core_config(config))
         )
+        authority = Pki(paths.pki).ca.certificate_pem
+        known = await stack.enter_async_context(identities.running(core, paths, authority))
         parts = assemble(paths, config, core)
         group = await stack.enter_async_context(anyio.create_task_group())
         told = anyio.Event()
         group.start_soon(_until_told, told)
         ready.step("serving the API")
-        await face.serve_api(stack, paths, config, core, authorizer, parts.streams)
+        await face.serve_api(
+            stack, paths, config, core, authorizer, known.authenticator, parts.streams
+        )
         write_kubeconfig(paths, f"https://{config.api}")
         await _start_parts(paths, config, core, parts, group, ready)
         served = answers.all_of(paths, config, parts)

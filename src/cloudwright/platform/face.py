@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cloudwright._base import logs
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import server
-from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver.authn import Authenticator
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.identity import Authorizer
 from cloudwright.apiserver.tls import Pki
@@ -29,6 +29,7 @@ async def serve_api(
     config: PlatformConfig,
     core: ApiCore,
     authorizer: Authorizer,
+    authenticator: Authenticator,
     streams: PodStreams,
 ) -> None:
     """The Kubernetes API over TLS until the stack unwinds. Raises ConflictError for a busy port."""
@@ -37,7 +38,7 @@ async def serve_api(
         core,
         server.FaceConfig(host=host, port=port, service_cidr=config.service_cidr),
         pki=Pki(paths.pki),
-        authenticator=Authenticator(TokenFile.of(paths)),
+        authenticator=authenticator,
         authorizer=authorizer,
         streams=streams,
     )

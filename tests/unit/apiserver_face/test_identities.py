@@ -105,7 +105,8 @@ def test_peer_of_a_certificate():
     assert peer_of(None) is None
 
 
-def test_tokens_are_kept_as_digests_and_can_be_revoked(tmp_path):
+@pytest.mark.anyio
+async def test_tokens_are_kept_as_digests_and_can_be_revoked(tmp_path):
     paths = Paths.find(tmp_path)
     token = issue_token(paths, "ann", ["cloudwright:viewers"])
     file = tmp_path / "apiserver" / "tokens.json"
@@ -113,26 +114,28 @@ def test_tokens_are_kept_as_digests_and_can_be_revoked(tmp_path):
     assert mode(file) == 0o600
     tokens = TokenFile.of(paths)
     who = Authenticator(tokens)
-    assert who.user(None, {"authorization": f"Bearer {token}"}) == User(
+    assert await who.user(None, {"authorization": f"Bearer {token}"}) == User(
         "ann", ("cloudwright:viewers", "system:authenticated")
     )
     assert tokens.revoke("ann") == 1
     with pytest.raises(ApiError, match="Unauthorized"):
-        who.user(None, {"authorization": f"Bearer {token}"})
+        await who.user(None, {"authorization": f"Bearer {token}"})
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer wrong", "x y z"])
-def test_wrong_authorization_headers_are_refused(tmp_path, header):
+async def test_wrong_authorization_headers_are_refused(tmp_path, header):
     who = Authenticator(TokenFile(tmp_path / "none.json"))
     with pytest.raises(ApiError) as error:
-        who.user(None, {"authorization": header})
+        await who.user(None, {"authorization": header})
     assert error.value.http_status == 401
 
 
-def test_no_credentials_are_nobody_and_a_certificate_wins(tmp_path):
+@pytest.mark.anyio
+async def test_no_credentials_are_nobody_and_a_certificate_wins(tmp_path):
     who = Authenticator(TokenFile(tmp_path / "none.json"))
-    assert who.user(None, {}) is None
-    user = who.user(Peer("me", ("g",)), {"authorization": "Bearer wrong"})
+    assert await who.user(None, {}) is None
+    user = await who.user(Peer("me", ("g",)), {"authorization": "Bearer wrong"})
     assert user == User("me", ("g", "system:authenticated"))
 
 

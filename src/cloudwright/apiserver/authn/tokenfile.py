@@ -1,7 +1,7 @@
-"""Who asks: client certificates and bearer tokens.
+"""Static bearer tokens.
 
-Tokens are kept as SHA-256 digests only, in ``state/apiserver/tokens.json`` (0600), read again
-whenever the file changes. Service-account tokens come later through ``TokenReviewer``.
+They are kept as SHA-256 digests only, in ``state/apiserver/tokens.json`` (0600), read again
+whenever the file changes.
 """
 
 from __future__ import annotations
@@ -9,83 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_private, write_atomic
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver.errors import unauthorized
 from cloudwright.apiserver.identity import User
-
-AUTHENTICATED = "system:authenticated"
-UNAUTHENTICATED = "system:unauthenticated"
-ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
-
-
-class TokenReviewer(Protocol):
-    """Knows tokens of some kind."""
-
-    def review(self, token: str) -> User | None:
-        """The token's user, or ``None`` when it is not a valid token of this kind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What TLS says of the other side: the verified certificate's common name and groups."""
-
-    name: str
-    groups: tuple[str, ...]
-
-
-def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:
-    """The peer of ``SSLObject.getpeercert()``; ``None`` without a certificate or common name."""
-    if not certificate:
-        return None
-    pairs = [pair for part in certificate.get("subject", ()) for pair in part]
-    names = [value for key, value in pairs if key == "commonName"]
-    if not names:
-        return None
-    groups = tuple(value for key, value in pairs if key == "organizationName")
-    return Peer(names[0], groups)
-
-
-class Authenticator:
-    """Turns a peer and headers into a user."""
-
-    def __init__(self, *reviewers: TokenReviewer) -> None:
-        self._reviewers = reviewers
-
-    def user(self, peer: Peer | None, headers: Mapping[str, str]) -> User | None:
-        """The user of a request; ``None``: it shows no credentials.
-
-        Raises:
-            ApiError: 401, the credentials are wrong.
-        """
-        if peer is not None:
-            return User(peer.name, (*peer.groups, AUTHENTICATED))
-        given = headers.get("authorization")
-        if given is None:
-            return None
-        return self.by_token(given)
-
-    def by_token(self, authorization: str) -> User:
-        """The user of an ``Authorization`` header.
-
-        Raises:
-            ApiError: 401, it is no bearer token or not a known one.
-        """
-        scheme, _, token = authorization.strip().partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise unauthorized()
-        for reviewer in self._reviewers:
-            user = reviewer.review(token)
-            if user is not None:
-                return User(user.name, (*user.groups, AUTHENTICATED), user.uid)
-        raise unauthorized()
 
 
 class TokenFile:

@@ -1,0 +1,80 @@
+"""Turns what a request shows into a user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from cloudwright.apiserver.authn.certificates import Peer
+from cloudwright.apiserver.errors import unauthorized
+from cloudwright.apiserver.identity import User
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.authn.accounts import AccountTokens
+
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
+TOKEN_LENGTH_MAX = 16 << 10
+Reviewed = tuple[User, tuple[str, ...]]
+"""The user of a token, and for which of the asked audiences the token is good."""
+
+
+class TokenReviewer(Protocol):
+    """Knows tokens of some kind that were issued for this API."""
+
+    def review(self, token: str) -> User | None:
+        """The token's user, or ``None`` when it is not a valid token of this kind."""
+
+
+class Authenticator:
+    """Turns a peer and headers into a user."""
+
+    def __init__(self, *reviewers: TokenReviewer, accounts: AccountTokens | None = None) -> None:
+        self._reviewers = reviewers
+        self.accounts = accounts
+
+    async def user(self, peer: Peer | None, headers: Mapping[str, str]) -> User | None:
+        """The user of a request; ``None``: it shows no credentials.
+
+        Raises:
+            ApiError: 401, the credentials are wrong.
+        """
+        if peer is not None:
+            return User(peer.name, _with_authenticated(peer.groups))
+        given = headers.get("authorization")
+        if given is None:
+            return None
+        scheme, _, token = given.strip().partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise unauthorized()
+        found = await self.by_token(token)
+        if found is None:
+            raise unauthorized()
+        return found[0]
+
+    async def by_token(self, token: str, audiences: tuple[str, ...] = ()) -> Reviewed | None:
+        """The user of a bearer token, and the audiences that it is good for.
+
+        Raises:
+            ApiError: 401, it is of a kind that is known, but not valid.
+        """
+        if len(token) > TOKEN_LENGTH_MAX:
+            return None
+        for reviewer in self._reviewers:
+            user = reviewer.review(token)
+            if user is not None:
+                return User(user.name, _with_authenticated(user.groups), user.uid), audiences
+        if self.accounts is None:
+            return None
+        found = await self.accounts.by_token(token, audiences)
+        if found is None:
+            return None
+        user, good_for = found
+        groups = _with_authenticated(user.groups)
+        return User(user.name, groups, user.uid, user.extra), good_for
+
+
+def _with_authenticated(groups: tuple[str, ...]) -> tuple[str, ...]:
+    return groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED)

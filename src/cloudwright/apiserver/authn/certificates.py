@@ -1,0 +1,27 @@
+"""What TLS says of the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What TLS says of the other side: the verified certificate's common name and groups."""
+
+    name: str
+    groups: tuple[str, ...]
+
+
+def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:
+    """The peer of ``SSLObject.getpeercert()``; ``None`` without a certificate or common name."""
+    if not certificate:
+        return None
+    pairs = [pair for part in certificate.get("subject", ()) for pair in part]
+    names = [value for key, value in pairs if key == "commonName"]
+    if not names:
+        return None
+    groups = tuple(value for key, value in pairs if key == "organizationName")
+    return Peer(names[0], groups)

@@ -1,0 +1,123 @@
+"""The keys that sign tokens of service accounts, in a directory that only we may read.
+
+    signing.key        signs new tokens (EC P-256, PKCS 8, 0600)
+    retired-KID.pub    no longer signs; tokens it has signed stay valid until they expire
+
+``KID`` is, as upstream's, the base64url SHA-256 of the public key's DER form.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from cloudwright._base.errors import CloudwrightError
+from cloudwright._base.files import make_private, write_atomic
+
+ALGORITHM = "ES256"
+_SIGNING, _RETIRED = "signing.key", "retired-"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A key that may have signed a token."""
+
+    kid: str
+    key: ec.EllipticCurvePublicKey
+
+    def as_jwk(self) -> dict[str, str]:
+        """The key as a JSON Web Key (RFC 7517)."""
+        numbers = self.key.public_numbers()
+        return {
+            "use": "sig",
+            "kty": "EC",
+            "kid": self.kid,
+            "crv": "P-256",
+            "alg": ALGORITHM,
+            "x": _base64(numbers.x.to_bytes(32, "big")),
+            "y": _base64(numbers.y.to_bytes(32, "big")),
+        }
+
+
+class SigningKeys:
+    """The keys in one directory; made when missing.
+
+    Raises:
+        CloudwrightError: a file is no key of ours.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        make_private(directory)
+        self.private, self.public = self._signing()
+        self._known = {self.public.kid: self.public}
+        for file in sorted(directory.glob(f"{_RETIRED}*.pub")):
+            retired = _public(_load(file, load_pem_public_key))
+            self._known[retired.kid] = retired
+
+    def find(self, kid: str) -> PublicKey | None:
+        """The key of that id."""
+        return self._known.get(kid)
+
+    def all(self) -> list[PublicKey]:
+        """Every key whose tokens are valid, the signing one first."""
+        return list(self._known.values())
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on; what the old one signed stays valid."""
+        data = self.public.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        file = self._directory / f"{_RETIRED}{self.public.kid}.pub"
+        write_atomic(file, data, mode=0o600, durable=True)
+        (self._directory / _SIGNING).unlink()
+        self.private, self.public = self._signing()
+        self._known = {self.public.kid: self.public, **self._known}
+
+    def _signing(self) -> tuple[ec.EllipticCurvePrivateKey, PublicKey]:
+        file = self._directory / _SIGNING
+        if not file.exists():
+            made = ec.generate_private_key(ec.SECP256R1())
+            data = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            write_atomic(file, data, mode=0o600, durable=True)
+        private = _load(file, lambda data: load_pem_private_key(data, None))
+        if not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise _wrong(file, "it is no elliptic-curve key")
+        return private, _public(private.public_key())
+
+
+def _load(file: Path, load: Any) -> Any:
+    try:
+        return load(file.read_bytes())
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _wrong(file, str(error)) from error
+
+
+def _wrong(file: Path, cause: str) -> CloudwrightError:
+    return CloudwrightError(
+        f"{file} is not a signing key",
+        code="CW3212",
+        cause=cause,
+        hint="remove it; a new one is made, and every issued token becomes invalid",
+    )
+
+
+def _public(key: Any) -> PublicKey:
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PublicKey(_base64(hashlib.sha256(der).digest()), key)
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,46 @@
+"""The part of the API that knows who somebody is, put together and kept running."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from cloudwright._base.paths import Paths
+from cloudwright.apiserver import rootca
+from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver.authn.accounts import AccountTokens
+from cloudwright.apiserver.authn.keys import SigningKeys
+from cloudwright.apiserver.authn.legacy import TokenSecrets
+from cloudwright.apiserver.authn.requests import TokenRequests
+from cloudwright.apiserver.core import ApiCore
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Who asks, and who issues what to ask with."""
+
+    authenticator: Authenticator
+    tokens: AccountTokens
+
+
+@asynccontextmanager
+async def running(core: ApiCore, paths: Paths, authority: bytes) -> AsyncIterator[Identities]:
+    """Serve tokens of service accounts on ``core``, and publish ``authority`` (the API's CA as
+    PEM) to every namespace, until the block ends.
+
+    Raises:
+        CloudwrightError: the signing keys cannot be read or made.
+    """
+    keys = SigningKeys(paths.state / "apiserver" / "service-accounts")
+    tokens = AccountTokens(core.store, keys, core.clock)
+    authenticator = Authenticator(TokenFile.of(paths), accounts=tokens)
+    core.tokens = authenticator
+    core.on_subresource("", "serviceaccounts", "token", TokenRequests(tokens))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rootca.run, core, authority)
+        tasks.start_soon(TokenSecrets(core, tokens, authority).run)
+        yield Identities(authenticator, tokens)
+        tasks.cancel_scope.cancel()
