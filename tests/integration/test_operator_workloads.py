@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.model import conditions
-from cloudwright.model.objects import Object, controller_of, labels_of, name_of
+from cloudwright.model.objects import Object, controller_of, deleting, labels_of, name_of
 from cloudwright.model.resources import (
     CONTROLLER_REVISION,
     CRON_JOB,
     DAEMON_SET,
     JOB,
+    PERSISTENT_VOLUME,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     POD_DISRUPTION_BUDGET,
@@ -22,8 +24,9 @@ from cloudwright.model.resources import (
     REPLICATION_CONTROLLER,
     RESOURCE_QUOTA,
     STATEFUL_SET,
+    STORAGE_CLASS,
 )
-from tests.integration.operator_world import World, eventually, make_node, world
+from tests.integration.operator_world import FAST, World, eventually, make_node, world
 
 pytestmark = pytest.mark.anyio
 HASH = "controller-revision-hash"
@@ -326,3 +329,64 @@ async def test_a_quota_is_counted_down_when_objects_go(tmp_path: Path) -> None:
         await w.client.delete(POD, "p", "default", grace_seconds=0)
         empty = {"configmaps": "0", "pods": "0", "requests.cpu": "0"}
         await w.until(RESOURCE_QUOTA, "small", lambda o: o["status"].get("used") == empty)
+
+
+def claim(name: str, storage: str, storage_class: str | None = None) -> Object:
+    spec: Object = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": storage}},
+    }
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+def in_phase(phase: str) -> Any:
+    return lambda o: (o.get("status") or {}).get("phase") == phase
+
+
+async def test_a_claim_gets_the_smallest_volume_that_fits(tmp_path: Path) -> None:
+    async with world(tmp_path, controllers=("volumes",)) as w:
+        for name, size in (("big", "10Gi"), ("fits", "2Gi"), ("small", "500Mi")):
+            volume = {
+                "metadata": {"name": name},
+                "spec": {
+                    "capacity": {"storage": size},
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": "manual",
+                    "hostPath": {"path": "/tmp"},
+                },
+            }
+            await w.client.create(PERSISTENT_VOLUME, volume)
+            await w.until(PERSISTENT_VOLUME, name, in_phase("Available"))
+        await w.client.create(PERSISTENT_VOLUME_CLAIM, claim("c", "1Gi", "manual"))
+        bound = await w.until(PERSISTENT_VOLUME_CLAIM, "c", in_phase("Bound"))
+        assert bound["spec"]["volumeName"] == "fits"
+        assert bound["status"]["capacity"] == {"storage": "2Gi"}
+        await w.until(PERSISTENT_VOLUME, "fits", in_phase("Bound"))
+        await w.client.delete(PERSISTENT_VOLUME_CLAIM, "c", "default")
+        await w.until(PERSISTENT_VOLUME, "fits", in_phase("Released"))
+
+
+async def test_a_class_makes_volumes_when_a_pod_needs_them(tmp_path: Path) -> None:
+    config = replace(FAST, volume_directory="/var/lib/volumes")
+    async with world(tmp_path, controllers=("volumes",), config=config) as w:
+        made = {
+            "metadata": {"name": "local"},
+            "provisioner": "cloudwright.dev/local",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+        await w.client.create(STORAGE_CLASS, made)
+        await w.client.create(PERSISTENT_VOLUME_CLAIM, claim("c", "1Gi", "local"))
+        await w.until(PERSISTENT_VOLUME_CLAIM, "c", in_phase("Pending"))
+        assert not await w.items(PERSISTENT_VOLUME)
+        pod = template("db:1", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}])
+        await w.client.create(POD, {"metadata": {"name": "p", "namespace": "default"}, **pod})
+        bound = await w.until(PERSISTENT_VOLUME_CLAIM, "c", in_phase("Bound"))
+        volume = (await w.items(PERSISTENT_VOLUME))[0]
+        assert volume["spec"]["local"]["path"] == f"/var/lib/volumes/{name_of(volume)}"
+        assert name_of(volume) == bound["spec"]["volumeName"]
+        # Its data is the node's to remove: until then the volume stays, marked.
+        await w.client.delete(POD, "p", "default", grace_seconds=0)
+        await w.client.delete(PERSISTENT_VOLUME_CLAIM, "c", "default")
+        await w.until(PERSISTENT_VOLUME, name_of(volume), deleting)

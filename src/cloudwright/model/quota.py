@@ -216,7 +216,7 @@ def _in_scope(wanted: Mapping[str, Any], pod: Object) -> bool:
     if name == "NotTerminating":
         return spec.get("activeDeadlineSeconds") is None
     if name in ("BestEffort", "NotBestEffort"):
-        return best_effort(pod) == (name == "BestEffort")
+        return bool(best_effort(pod) == (name == "BestEffort"))
     if name == "CrossNamespacePodAffinity":
         return _crosses(spec.get("affinity") or {})
     if name == "PriorityClass":

@@ -34,5 +34,7 @@ class Config:
     """Whether nodes write into pods which configuration they have (Cloudwright's do)."""
     scale_interval: float = 15.0
     """Seconds between two looks at the load of what scales by itself."""
+    volume_directory: str = ""
+    """Where nodes keep volumes of provisioner ``cloudwright.dev/local``; empty: none are made."""
     dry_run: bool = False
     """Decide and report, but write nothing."""

@@ -28,8 +28,9 @@ from cloudwright.operator.controllers.replicaset import (
 )
 from cloudwright.operator.controllers.serviceaccount import ServiceAccountController
 from cloudwright.operator.controllers.statefulset import StatefulSetController
+from cloudwright.operator.controllers.volumes import VolumeController
 from cloudwright.operator.manager import Controller, Manager
-from cloudwright.operator.ports import Hooks
+from cloudwright.operator.ports import Hooks, Meter, PodCommands
 from cloudwright.operator.vitals import Vitals, shared
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "cronjob": CronJobController,
     "disruption": DisruptionController,
     "quota": QuotaController,
+    "volumes": VolumeController,
     "endpoints": EndpointsController,
     "gc": GarbageCollector,
     "namespace": NamespaceController,
@@ -59,6 +61,8 @@ def build(
     client: Client,
     *,
     hooks: Hooks,
+    meter: Meter | None = None,
+    commands: PodCommands | None = None,
     clock: Clock | None = None,
     config: Config | None = None,
     controllers: Collection[str] = ALL,
@@ -77,8 +81,10 @@ def build(
     manager = Manager(client, clock=clock, config=config, vitals=vitals)
     for name in ALL:
         if name in controllers:
-            made = MicroServiceController(hooks) if name == "microservice" else _PLAIN[name]()
-            manager.add(made)
+            if name == "microservice":
+                manager.add(MicroServiceController(hooks, meter, commands))
+            else:
+                manager.add(_PLAIN[name]())
     for controller in extra:
         manager.add(controller)
     return manager
@@ -88,6 +94,8 @@ async def run(
     client: Client,
     *,
     hooks: Hooks,
+    meter: Meter | None = None,
+    commands: PodCommands | None = None,
     clock: Clock | None = None,
     config: Config | None = None,
     controllers: Collection[str] = ALL,
@@ -102,6 +110,8 @@ async def run(
     manager = build(
         client,
         hooks=hooks,
+        meter=meter,
+        commands=commands,
         clock=clock,
         config=config,
         controllers=controllers,
