@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,14 @@ from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import Object, annotations_of, deleting, key_of, name_of
 from cloudwright.model.resources import CONFIG_MAP, MICRO_SERVICE, NODE, POD, Resource
 from cloudwright.operator.config import Config
+from cloudwright.operator.engines.traffic import Traffic
 from cloudwright.operator.queue import Backoff
 from cloudwright.operator.run import ALL
 from cloudwright.operator.run import run as run_operator
 from cloudwright.scheduler.driver import run as run_scheduler
 
 PATIENCE = 15.0
-FAST = Config(backoff=Backoff(0.02, 0.5), hook_timeout=1.0)
+FAST = Config(backoff=Backoff(0.02, 0.5), hook_timeout=1.0, scale_interval=0.1)
 
 
 class Hooks:
@@ -60,6 +62,43 @@ class Hooks:
 
     def events(self) -> list[tuple[str, str]]:
         return [(p["event"], p["version"]) for _, p in self.calls]
+
+
+class Meter:
+    """Says what a test tells it: traffic by Service, cores by namespace."""
+
+    def __init__(self) -> None:
+        self.traffics: dict[str, Traffic] = {}
+        self.cores: float | None = None
+
+    async def traffic(
+        self, namespace: str, service: str, *, seconds: float, percentile: float
+    ) -> Traffic | None:
+        return self.traffics.get(service)
+
+    async def cpu(self, namespace: str, pods: Sequence[str]) -> float | None:
+        return self.cores
+
+
+class Commands:
+    """Remembers what would run in pods; ``codes`` are the next exit codes."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, list[str], Object]] = []
+        self.codes: list[int] = []
+
+    async def run(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        stdin: bytes,
+        *,
+        timeout: float,
+    ) -> tuple[int, str]:
+        self.runs.append((pod, list(command), json.loads(stdin)))
+        return (self.codes.pop(0), "boom") if self.codes else (0, "")
 
 
 class Node:
@@ -192,10 +231,19 @@ async def make_node(client: Client, node: Object) -> None:
 class World:
     """What a test sees of the control plane."""
 
-    def __init__(self, client: Client, hooks: Hooks, node: Node) -> None:
+    def __init__(
+        self,
+        client: Client,
+        hooks: Hooks,
+        node: Node,
+        meter: Meter | None = None,
+        commands: Commands | None = None,
+    ) -> None:
         self.client = client
         self.hooks = hooks
         self.node = node
+        self.meter = meter or Meter()
+        self.commands = commands or Commands()
 
     async def until(
         self,
@@ -277,7 +325,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """API, controllers, scheduler and node."""
     async with api(folder) as client:
-        hooks, node = Hooks(), Node(client)
+        hooks, node, meter, commands = Hooks(), Node(client), Meter(), Commands()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(node.run)
             await tasks.start(lambda *, task_status: run_scheduler(client, task_status=task_status))
@@ -285,10 +333,12 @@ async def world(
                 lambda *, task_status: run_operator(
                     client,
                     hooks=hooks,
+                    meter=meter,
+                    commands=commands,
                     config=config,
                     controllers=controllers,
                     task_status=task_status,
                 )
             )
-            yield World(client, hooks, node)
+            yield World(client, hooks, node, meter, commands)
             tasks.cancel_scope.cancel()
