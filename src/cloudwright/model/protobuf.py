@@ -30,6 +30,7 @@ _GROUPS = {
     "events.k8s.io/v1": "events/v1",
     "authorization.k8s.io/v1": "authorization/v1",
     "authentication.k8s.io/v1": "authentication/v1",
+    "rbac.authorization.k8s.io/v1": "rbac/v1",
 }
 Fields = dict[str, list[str]]
 
