@@ -24,7 +24,7 @@ from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import Object, key_of, name_of, namespace_of, uid_of
 from cloudwright.model.resources import CONFIG_MAP, LEASE, NODE, POD, SECRET
 from cloudwright.model.sandbox import ContainerState, Usage
-from cloudwright.node import orphans, registration
+from cloudwright.node import claims, orphans, registration
 from cloudwright.node.config import NodeConfig
 from cloudwright.node.errors import describe
 from cloudwright.node.memory import Found
@@ -98,6 +98,7 @@ class NodeAgent:
                 tasks.start_soon(informer.run)
             tasks.start_soon(self._heartbeat, node)
             tasks.start_soon(self._node_status)
+            tasks.start_soon(claims.clean_up, self.node)
             for informer in (self._pods, *self._objects.values()):
                 await informer.wait_synced()
             self._found = await self._retried(self._look_around)

@@ -36,6 +36,8 @@ class Neighbours:
     vitals: Vitals
     machine: Mapping[str, Any] = field(default_factory=dict)
     """Allocatable resources of the node."""
+    claims: dict[tuple[str, str], tuple[str, bool]] = field(default_factory=dict)
+    """Directory and whether it is read-only, by namespace and name of a bound claim."""
 
     @property
     def settings(self) -> Settings:

@@ -16,7 +16,7 @@ from anyio import to_thread
 from cloudwright._base.files import make_private, write_atomic
 from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of, uid_of
 from cloudwright.model.sandbox import Attachment, ContainerSpec, LogTarget, Mount, SandboxSpec
-from cloudwright.node import environment, etcfiles, projection, specs, volumes
+from cloudwright.node import claims, environment, etcfiles, projection, specs, volumes
 from cloudwright.node.names import SIDECAR, log_directory, log_file, sidecar_id
 from cloudwright.node.neighbours import Neighbours
 from cloudwright.node.volumes import VolumePlan
@@ -49,6 +49,7 @@ async def write_volumes(node: Neighbours, pod: Object) -> str:
     Raises:
         VolumeError: something is missing, refused or does not fit on the disk.
     """
+    await claims.resolve(node, pod)
     plans = _plans(node, pod)
     root = node.pod_directory(uid_of(pod)) / "volumes"
     group = _group(pod)
@@ -98,7 +99,13 @@ async def tear_down(node: Neighbours, uid: str, pod: Object | None, *, keep_logs
 
 
 def _plans(node: Neighbours, pod: Object) -> list[VolumePlan]:
-    return volumes.plan(pod, node.lookup, node.machine, allow_host_path=node.config.allow_host_path)
+    return volumes.plan(
+        pod,
+        node.lookup,
+        node.machine,
+        allow_host_path=node.config.allow_host_path,
+        claims=node.claims,
+    )
 
 
 def _mounts(
@@ -118,7 +125,8 @@ def _mounts(
         source = volumes.source_of(directory / "volumes", plan, replace(mount, sub_path=""))
         if mount.sub_path:
             source = projection.sub_path(source, plan, mount.sub_path, _group(pod))
-        result.append(Mount(str(source), mount.destination, mount.read_only))
+        read_only = mount.read_only or plan.read_only
+        result.append(Mount(str(source), mount.destination, read_only))
     return result
 
 

@@ -17,6 +17,7 @@ from cloudwright.model.objects import (
     Object,
     annotations_of,
     labels_of,
+    name_of,
     namespace_of,
     resource_version,
 )
@@ -26,7 +27,17 @@ from cloudwright.node.errors import ConfigError, VolumeError
 
 DEFAULT_MODE = 0o644
 WRITABLE_MODE = 0o777
-_KINDS = ("configMap", "secret", "projected", "downwardAPI", "emptyDir", "hostPath")
+_KINDS = (
+    "configMap",
+    "secret",
+    "projected",
+    "downwardAPI",
+    "emptyDir",
+    "hostPath",
+    "persistentVolumeClaim",
+    "ephemeral",
+)
+_WRITABLE = ("emptyDir", "hostPath", "persistentVolumeClaim", "ephemeral")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,8 @@ class VolumePlan:
     config_maps: tuple[str, ...] = ()
     """``name@resourceVersion`` of the ConfigMaps in it."""
     size_limit: int | None = None
+    read_only: bool = False
+    """Nobody may write to it, whatever a mount says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +79,40 @@ class _Files:
 
 
 def plan(
-    pod: Object, lookup: Lookup, machine: Mapping[str, Any], *, allow_host_path: bool = False
+    pod: Object,
+    lookup: Lookup,
+    machine: Mapping[str, Any],
+    *,
+    allow_host_path: bool = False,
+    claims: Mapping[tuple[str, str], tuple[str, bool]] | None = None,
 ) -> list[VolumePlan]:
-    """Every volume of the pod.
+    """Every volume of the pod; ``claims`` has directory and read-only flag of bound claims.
 
     Raises:
         VolumeError: a volume's words are wrong or not supported, or an object that it needs does
             not exist (yet).
     """
     return [
-        _volume(pod, entry, lookup, machine, allow_host_path)
+        _claimed(pod, entry, claims or {})
+        if entry.get("persistentVolumeClaim") is not None or entry.get("ephemeral") is not None
+        else _volume(pod, entry, lookup, machine, allow_host_path)
         for entry in pod["spec"].get("volumes") or []
     ]
+
+
+def _claimed(
+    pod: Object,
+    entry: Mapping[str, Any],
+    claims: Mapping[tuple[str, str], tuple[str, bool]],
+) -> VolumePlan:
+    """The directory behind a claim."""
+    name = str(entry["name"])
+    claim = (entry.get("persistentVolumeClaim") or {}).get("claimName")
+    key = (namespace_of(pod), str(claim or f"{name_of(pod)}-{name}"))
+    if key not in claims:
+        raise VolumeError(f'volume "{name}": persistentvolumeclaim "{key[1]}" is not mounted yet')
+    path, read_only = claims[key]
+    return VolumePlan(name, host_path=path, read_only=read_only)
 
 
 def applied(plans: list[VolumePlan]) -> str:
@@ -229,9 +264,9 @@ def mounts(pod: Object, container: Mapping[str, Any], env: Mapping[str, str]) ->
             sub = environment.expand(str(entry["subPathExpr"]), env)
         if sub:
             sub = _path(sub)
-            if kinds[volume] == "emptyDir":
+            if kinds[volume] in _WRITABLE and kinds[volume] != "hostPath":
                 _guard_sub_path(pod, volume, sub)
-        fixed = kinds[volume] not in ("emptyDir", "hostPath")
+        fixed = kinds[volume] not in _WRITABLE
         read_only = fixed or bool(entry.get("readOnly"))
         result.append(MountPlan(volume, str(entry["mountPath"]), sub, read_only))
     return result

@@ -30,11 +30,14 @@ from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.local import LocalTransport
 from cloudwright.apiserver.store.sqlite import open_store
 from cloudwright.apiserver.tls import Pki, write_kubeconfig
+from cloudwright.client.client import Client
 from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
-from cloudwright.platform import answers, backups, control, face
+from cloudwright.operator.config import Config as OperatorConfig
+from cloudwright.platform import answers, backups, control, defaults, face
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
 from cloudwright.platform.processes import holder_of
@@ -174,6 +177,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             stack, paths, config, core, authorizer, known.authenticator, parts.streams
         )
         write_kubeconfig(paths, f"https://{config.api}")
+        await defaults.make(Client(LocalTransport(core, bootstrap.SYSTEM)))
         await _start_parts(paths, config, core, parts, group, ready)
         served = answers.all_of(paths, config, parts)
         await stack.enter_async_context(control.serving(paths, served))
@@ -207,7 +211,8 @@ async def _start_parts(
     hooks, clock = parts.hooks, SystemClock()
 
     async def controllers() -> None:
-        await operator.run(client_of(core, "operator"), hooks=hooks, clock=clock)
+        wanted = OperatorConfig(volume_directory=str(paths.state / "volumes"))
+        await operator.run(client_of(core, "operator"), hooks=hooks, clock=clock, config=wanted)
 
     async def placing() -> None:
         await scheduler.run(client_of(core, "scheduler"), clock=clock)
