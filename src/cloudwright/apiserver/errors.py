@@ -6,6 +6,7 @@ CloudwrightError
    ├─ StoreFullError        no space left on the device (507); retry after space was freed
    ├─ StoreCorruptError     the file fails its integrity check (refuses to open)
    ├─ StoreBusyError        another process holds the file (refuses to open)
+   ├─ StoreUnreachableError a store elsewhere does not answer (503); try again
    ├─ StoreOverloadedError  too many writes wait already (429); try again
    ├─ CompactedError        the asked revision is no longer kept (410 Expired)
    └─ SlowWatcherError      a watcher did not keep up and was ended (410 Expired)
@@ -66,6 +67,12 @@ class StoreBusyError(StoreError):
     """Another process holds the database file."""
 
     default_code = "CW3103"
+
+
+class StoreUnreachableError(StoreError):
+    """A store on other machines does not answer; what became of a write may not be known."""
+
+    default_code = "CW3107"
 
 
 class StoreOverloadedError(StoreError):
@@ -220,6 +227,9 @@ def from_store(error: StoreError) -> ApiError:
         details = {"retryAfterSeconds": 1}
         headers = {"retry-after": "1"}
         return ApiError(429, "TooManyRequests", error.message, details=details, headers=headers)
+    if isinstance(error, StoreUnreachableError):
+        headers = {"retry-after": "1"}
+        return ApiError(503, "ServiceUnavailable", error.message, headers=headers, hint=error.hint)
     if isinstance(error, StoreFullError):
         return ApiError(507, "InternalError", error.message, hint=error.hint)
     return ApiError(500, "InternalError", error.message, hint=error.hint)

@@ -18,6 +18,7 @@ from cloudwright.apiserver.store.interface import (
     Store,
     Template,
     Txn,
+    Watch,
     Write,
 )
 from cloudwright.apiserver.store.sqlite import SqliteStore, open_store
@@ -44,13 +45,13 @@ async def wrote(store: Store, key: str, text: str = "", revision: int | None = N
     return record
 
 
-async def drop(store: Store, key: str) -> Outcome:
-    return await store.commit(Txn((), Write(key, Template(b"<", b">gone"), delete=True)))
+async def drop(store: Store, key: str, text: str = "gone") -> Outcome:
+    last = Template(b"<", f">{text}".encode())
+    return await store.commit(Txn((), Write(key, last, delete=True)))
 
 
-async def taken(store: Store, prefix: str, after: int, count: int) -> list[Event]:
-    """The first ``count`` events of a watch."""
-    watch = store.watch(prefix, after=after)
+async def taken(watch: Watch, count: int) -> list[Event]:
+    """The next ``count`` events of a watch, which is then closed."""
     found: list[Event] = []
     with anyio.fail_after(20):
         while len(found) < count:
@@ -60,4 +61,22 @@ async def taken(store: Store, prefix: str, after: int, count: int) -> list[Event
 
 
 async def events(store: Store, prefix: str, after: int, count: int) -> list[tuple[int, str]]:
-    return [(event.revision, event.key) for event in await taken(store, prefix, after, count)]
+    """The first ``count`` events of a new watch."""
+    found = await taken(store.watch(prefix, after=after), count)
+    return [(event.revision, event.key) for event in found]
+
+
+class Seen:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.revisions: list[int] = []
+        self.state: dict[str, bytes | None] = {}
+        self.losses = 0
+
+    def event(self, event: Event) -> None:
+        self.revisions.append(event.revision)
+        self.state[event.key] = None if event.deleted else event.value
+
+    def lost(self) -> None:
+        self.losses += 1

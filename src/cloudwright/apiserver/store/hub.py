@@ -54,6 +54,11 @@ class Hub:
             for watcher in tuple(self._watchers.get(prefix, ())):
                 watcher.offer(event)
 
+    @property
+    def oldest(self) -> int:
+        """Events after this revision are in memory."""
+        return self._ring_after
+
     def listen(self, listener: Listener) -> None:
         """Give ``listener`` every event from now on."""
         self._listeners.append(listener)
