@@ -1,7 +1,7 @@
 """The API server alone: ``python -m cloudwright.apiserver --state-dir D --port N``.
 
-Serves the Kubernetes API on an embedded store, without nodes or controllers: objects can be read,
-written and watched, but nothing runs.
+Serves the Kubernetes API on an embedded store (or on etcd: ``--store``), without nodes or
+controllers: objects can be read, written and watched, but nothing runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cloudwright.apiserver.authn import TokenFile
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
-from cloudwright.apiserver.store.sqlite import open_store
+from cloudwright.apiserver.store.opening import EMBEDDED, open_any
 
 _log = logs.get("apiserver")
 
@@ -36,16 +36,22 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--state-dir", help="where everything is kept (else /var/lib/cloudwright)")
     words.add_argument("--host", default="127.0.0.1", help="address to listen on")
     words.add_argument("--port", type=int, default=6443, help="port to listen on; 0: any free one")
+    words.add_argument(
+        "--store",
+        default=EMBEDDED,
+        metavar="STORE",
+        help="sqlite (in the state directory), or etcd://HOST:PORT,…/PREFIX?ca=&cert=&key=",
+    )
     words.add_argument("--issue-token", metavar="USER", help="print a token for USER and end")
     words.add_argument("--group", action="append", default=[], help="group of --issue-token's USER")
     return words
 
 
-async def run(paths: Paths, config: FaceConfig) -> None:
+async def run(paths: Paths, config: FaceConfig, store_at: str = EMBEDDED) -> None:
     """Serve until SIGINT or SIGTERM."""
     pki = tls.Pki(paths.pki)
     make_private(paths.database.parent)
-    async with open_store(StoreConfig(paths.database), SystemClock()) as store:
+    async with open_any(store_at, StoreConfig(paths.database), SystemClock()) as store:
         authorizer = ChainAuthorizer(store)
         async with (
             bootstrap.running(store, authorizer) as core,
@@ -71,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             token = TokenFile.of(paths).issue(options.issue_token, options.group)
             sys.stdout.write(f"{token}\n")
             return 0
-        anyio.run(run, paths, FaceConfig(host=options.host, port=options.port))
+        anyio.run(run, paths, FaceConfig(host=options.host, port=options.port), options.store)
     except CloudwrightError as error:
         sys.stderr.write(f"{render(error)}\n")
         return error.exit_code

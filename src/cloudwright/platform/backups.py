@@ -71,7 +71,7 @@ def create(
     if not paths.database.exists():
         raise NotFoundError(
             f"there is no store in {paths.state}",
-            hint="name the state directory: `cloudwright backup FILE --state-dir DIR`",
+            hint="name the state directory (--state-dir); for a store on etcd use etcd's own tools",
         )
     if target.exists() and not overwrite:
         raise ConflictError(f"{target} exists already", hint="choose another name, or --overwrite")

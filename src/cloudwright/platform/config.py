@@ -20,6 +20,7 @@ from typing import Any
 from cloudwright._base.environment import snapshot
 from cloudwright._base.errors import UsageError
 from cloudwright._base.files import write_atomic
+from cloudwright.apiserver.store.etcd import config as etcd
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class PlatformConfig:
     service_cidr: str = "10.96.0.0/16"
     dns_address: str = "10.96.0.10"
     bridge: str = "cw0"
+    store: str = "sqlite"
+    """``sqlite``, or ``etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE``."""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600
@@ -109,6 +112,8 @@ def _typed(key: str, value: object, default: Any) -> Any:
 
 
 def _checked(config: PlatformConfig) -> PlatformConfig:
+    if config.store != "sqlite":
+        etcd.parse(config.store)
     for key in ("api", "gateway", "gateway_tls", "metrics"):
         address(getattr(config, key), key)
     networks = []

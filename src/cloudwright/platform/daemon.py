@@ -31,7 +31,7 @@ from cloudwright.apiserver import bootstrap, identities
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.local import LocalTransport
-from cloudwright.apiserver.store.sqlite import open_store
+from cloudwright.apiserver.store.opening import open_any
 from cloudwright.apiserver.tls import Pki, write_kubeconfig
 from cloudwright.client.client import Client
 from cloudwright.mesh.watch import MeshWatch
@@ -161,7 +161,9 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
     async with AsyncExitStack() as stack:
         ready.step("opening the store")
         backups.finish(paths)  # a restore that was interrupted
-        store = await stack.enter_async_context(open_store(store_config(paths), SystemClock()))
+        store = await stack.enter_async_context(
+            open_any(config.store, store_config(paths), SystemClock())
+        )
         authorizer = ChainAuthorizer(store)
         core = await stack.enter_async_context(
             bootstrap.running(store, authorizer, config=core_config(config))
