@@ -10,6 +10,8 @@ from typing import Any
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
+TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
+VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
 ABSENT = "<absent>"
 
@@ -63,6 +65,8 @@ def _normal_text(value: str, key: str) -> str:
         return "<ip>"
     value = UUID.sub("<uid>", value)
     value = TIME.sub("<time>", value)
+    value = TOKEN.sub("<token>", value)
+    value = VOLUME.sub("kube-api-access-<random>", value)
     return LOOPBACK.sub("<address>", value)
 
 

@@ -166,7 +166,7 @@ def custom_rules(s: Session) -> None:
     """CEL rules, transitions and ratcheting."""
     rules = [
         {"rule": "self.low <= self.high", "message": "low must not be above high"},
-        {"rule": "self.high < 100", "messageExpression": "'high is ' + string(self.high)"},
+        {"rule": "self.high < 100", "messageExpression": "self.high > 200 ? 'far' : 'near'"},
     ]
     properties = {
         "low": {"type": "integer"},

@@ -197,7 +197,7 @@ def service_account_tokens(s: Session) -> None:
     s.send("bound-missing", "POST", path, {"spec": {"boundObjectRef": bound}})
     odd = {"kind": "Chair", "apiVersion": "v1", "name": "none"}
     s.send("bound-odd", "POST", path, {"spec": {"boundObjectRef": odd}})
-    token = (asked.json or {}).get("status", {}).get("token", "")
+    token = asked.json["status"]["token"] if asked.status == 201 else ""
     with Client(s.cluster, None, token=token or "none") as account:
         who = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
         s.send("who", "POST", who, {}, client=account)

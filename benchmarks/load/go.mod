@@ -1,0 +1,3 @@
+module cloudwright.dev/benchmarks/load
+
+go 1.24
