@@ -1,6 +1,6 @@
 """The Rust extension. Only a room's ``native.py`` imports it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, final
 
@@ -64,3 +64,104 @@ class CelProgram:
     def type(self) -> str: ...
     def uses(self, variable: str) -> bool: ...
     def evaluate(self, bindings: Mapping[str, Any] | CelActivation, cost_limit: int) -> Any: ...
+
+@final
+class FaceServer:
+    """An HTTPS server in a thread of its own: requests come by ``take``, answers go by number."""
+
+    def __init__(
+        self,
+        listener: int,
+        chain: bytes,
+        key: bytes,
+        authority: bytes,
+        *,
+        body_bytes_max: int,
+        header_bytes_max: int,
+        headers_max: int,
+        gzip_bytes_min: int,
+        idle_seconds: float,
+        bookmark_seconds: float,
+        watch_events_max: int,
+        allow_seconds: float,
+        state_bytes_max: int,
+    ) -> None:
+        """Takes the listening descriptor and PEM texts; raises OSError and ValueError."""
+
+    def fileno(self) -> int:
+        """Readable when something can be taken."""
+
+    def take(self) -> list[Any]:
+        """Requests: ``(number, method, path, query, headers, body, peer, askable)``, where peer is
+        ``(number, fingerprint, name, groups, not_after, problem)`` or None; news: ``(number, 1)``
+        the client is gone, ``(number, 2)`` the stream has room.
+        """
+
+    def answer(
+        self, number: int, status: int, headers: dict[str, str], body: bytes, allow: bool = False
+    ) -> bool:
+        """False: the client is gone. ``allow``: reads like this one need not be asked about."""
+
+    def open(self, number: int, status: int, headers: dict[str, str]) -> bool: ...
+    def write(self, number: int, data: bytes) -> bool | None:
+        """False: wait for room before the next; None: the client is gone."""
+
+    def end(self, number: int) -> None: ...
+    def abort(self, number: int) -> None: ...
+    def upgrade(self, number: int, headers: dict[str, str]) -> int | None:
+        """Answers 101; the descriptor of a socket, or None: the client is gone."""
+
+    def reload(self, chain: bytes, key: bytes, authority: bytes) -> None: ...
+    def kinds(
+        self, rows: Sequence[tuple[str, str, str, bool, str, str, bool, Sequence[str]]]
+    ) -> None:
+        """``(group, version, resource, namespaced, storage, list_kind, plain, subresources)``."""
+
+    def invalidate(self) -> None:
+        """Forget what callers were allowed."""
+
+    def put(self, key: str, value: bytes | None, revision: int) -> None:
+        """An object's newest text; None: it is gone; revision 0 while filling."""
+
+    def ready(self, revision: int) -> None:
+        """Every object was put, as of this revision."""
+
+    def reset(self) -> None:
+        """Events were missed: watchers list again, the objects are read no more."""
+
+    def watch(
+        self,
+        number: int,
+        topic: int,
+        after: int,
+        bookmark: tuple[bytes, bytes] | None,
+        seconds: float,
+    ) -> bool: ...
+    def event(self, topic: int, revision: int, line: bytes) -> None: ...
+    def progress(self, revision: int) -> None: ...
+    def forget(self, topic: int, number: int) -> None: ...
+    def close_topic(self, topic: int) -> None: ...
+    def counts(self) -> dict[str, Any]: ...
+    def drain(self) -> None: ...
+    def stop(self, grace_seconds: float) -> None: ...
+
+class WireError(ValueError):
+    """``(kind, message)``; kind is ``malformed``, ``deep``, ``unknown``, ``json`` or ``type``."""
+
+@final
+class WireTypes:
+    """The table of Go types; every method raises WireError and is thread-safe."""
+
+    def __init__(self, table: str) -> None: ...
+    def knows(self, name: str) -> bool: ...
+    def decode(self, body: bytes) -> bytes:
+        """A protobuf body as JSON."""
+    def encode(self, json: bytes) -> bytes:
+        """An object or a list in JSON as a protobuf body."""
+    def encode_event(self, json: bytes) -> bytes:
+        """A watch event in JSON as one frame of a protobuf stream."""
+    def canonical(self, name: str, json: bytes) -> tuple[bytes, list[str]]:
+        """JSON as Go's type ``name`` gives it back, and the paths of unknown fields."""
+
+def canonical_quantity(text: str, *, milli: bool = False) -> str | None:
+    """The canonical spelling of an amount; ``None``: it is none."""

@@ -1,12 +1,21 @@
 //! The extension module `cloudwright._native`: thin wrappers, no logic of their own.
+mod face;
 mod layers;
+mod merge;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use crate::face::FaceServer;
+    #[pymodule_export]
     use crate::layers::{LayerError, compress_layer, extract_layer};
+    #[pymodule_export]
+    use crate::merge::{
+        MergeConflict, MergeError, MergeFields, MergePatchError, MergeSchema, managed_apply,
+        managed_problem, managed_scale, managed_unscale, managed_update,
+    };
     #[pymodule_export]
     use crate::version;
 }

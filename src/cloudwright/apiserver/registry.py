@@ -92,6 +92,8 @@ class Registry:
         self._served: dict[tuple[str, str, str], Served] = {}
         self.generation = 0
         """Grows with each change, so that discovery may cache."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called after each change."""
         self.closed: set[tuple[str, str]] = set()
         """``(group, plural)`` of definitions that are being deleted: nothing new is created."""
         for entry in served:
@@ -109,11 +111,16 @@ class Registry:
         """Serve it, or replace what was served under the same names."""
         resource = served.resource
         self._served[(resource.group, resource.version, resource.plural)] = served
-        self.generation += 1
+        self._changed()
 
     def remove(self, group: str, plural: str) -> None:
         """Serve no version of a resource any more."""
         for key in [key for key in self._served if key[0] == group and key[2] == plural]:
             del self._served[key]
         self.closed.discard((group, plural))
+        self._changed()
+
+    def _changed(self) -> None:
         self.generation += 1
+        for listener in self.listeners:
+            listener()

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from cloudwright.client.transport import Reply
 
+if TYPE_CHECKING:
+    from cloudwright.apiserver.registry import Served
+    from cloudwright.apiserver.selection import Selection
+    from cloudwright.model.objects import Object
+
 JSON = "application/json"
+
+
+class WatchPlan(Protocol):
+    """A watch for a server that fans events out itself: what comes first, then what it sees."""
+
+    served: Served
+    chosen: Selection
+    render: Callable[[Object], bytes] | None
+    """``None``: plain objects."""
+    prefix: str
+    """Store prefix of what is watched."""
+    bookmarks: bool
+    after: int
+    """After ``beginning``: everything up to this revision was sent."""
+
+    @property
+    def topic(self) -> Hashable:
+        """Equal for watches that see the same lines of a prefix."""
+
+    def seconds_left(self) -> float:
+        """How long it may go on; 0: it ended, or failed, in ``beginning``."""
+
+    def beginning(self) -> AsyncGenerator[bytes, None]:
+        """What exists and what happened until now; returns without having waited when nothing
+        was published since its last item.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +53,8 @@ class StreamReply:
     status: int
     headers: Mapping[str, str]
     body: AsyncIterator[bytes]
+    watch: WatchPlan | None = None
+    """The same in two halves, for a server with its own fan-out."""
 
     async def close(self) -> None:
         """Free what the body holds."""

@@ -65,6 +65,12 @@ def bookmark(served: Served, revision: int, *, initial_end: bool = False) -> byt
     )
 
 
+def around_bookmark(served: Served) -> tuple[bytes, bytes]:
+    """What is before and after the revision in a ``BOOKMARK`` line."""
+    before, _, after = bookmark(served, 0).partition(b'"resourceVersion":"0"')
+    return before + b'"resourceVersion":"', b'"' + after
+
+
 def _kind(event: Event, chosen: Selection) -> tuple[Kind | None, bool]:
     """What happened from this watcher's point of view, and whether the object left its view."""
     if chosen.everything:

@@ -145,15 +145,6 @@ async def test_unknown_paths_are_404_for_administrators(face, path):
     assert (await ask(face, "GET", path)).status == 404
 
 
-async def test_metrics_names_do_not_grow_with_what_clients_send(face):
-    odd = face.names(Request("GET", "/apis/any/thing/here"))
-    odder = face.names(Request("BREW", "/coffee"))
-    assert odd == ("get", "", "", "", "")
-    assert odder == ("other", "", "", "", "")
-    path = "/api/v1/namespaces/x/pods/y/whatever"
-    assert face.names(Request("GET", path))[4] == "other"
-
-
 async def test_health_says_which_check_failed():
     health = Health()
 

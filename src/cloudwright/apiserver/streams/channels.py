@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import anyio
 import orjson
-from aiohttp import WSMsgType, web
 
 from cloudwright.apiserver.streams.session import SpdySession, SpdyStream
+from cloudwright.apiserver.streams.websocket import WebSocket
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 WEBSOCKET_PROTOCOLS = (
@@ -49,8 +49,8 @@ def _error_text(status: dict[str, Any]) -> bytes:
 class WebSocketChannels:
     """Each message is a channel's number and data; in the base64 variants, as text."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
-        protocol = socket.ws_protocol or "channel.k8s.io"
+    def __init__(self, socket: WebSocket) -> None:
+        protocol = socket.protocol or "channel.k8s.io"
         self._socket = socket
         self._base64 = "base64" in protocol
         self._structured = protocol.startswith(("v4.", "v5."))
@@ -63,9 +63,7 @@ class WebSocketChannels:
     async def pump(self, sink: Sink) -> None:
         """Hand over what the client sends, until it goes."""
         async for message in self._socket:
-            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-                return
-            channel, data = self._decode(message.data)
+            channel, data = self._decode(message)
             if channel == CLOSE:
                 # v5: the second byte names the channel whose half is closed
                 if data[:1] == bytes([STDIN]):
@@ -86,7 +84,7 @@ class WebSocketChannels:
     async def send(self, channel: int, data: bytes) -> None:
         """Send output."""
         if self._base64:
-            await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
+            await self._socket.send_text(f"{channel}{base64.b64encode(data).decode()}")
         else:
             await self._socket.send_bytes(bytes((channel,)) + data)
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import anyio
-from aiohttp import web
 
 from cloudwright.apiserver.calls import Query
 from cloudwright.apiserver.errors import ApiError, bad_request
 from cloudwright.apiserver.streams import channels, executions, forwards
 from cloudwright.apiserver.streams.session import SpdySession
-from cloudwright.apiserver.streams.takeover import RawConnection, give_back, take_over
+from cloudwright.apiserver.streams.takeover import RawConnection, Upgrade, take_over
+from cloudwright.apiserver.streams.websocket import WebSocket, accept, is_websocket
 from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of
 from cloudwright.model.streams import ByteStream, ExecSession, PodStreams
 
 SPDY = "spdy/3.1"
-PROTOCOL_HEADER = "X-Stream-Protocol-Version"
+PROTOCOL_HEADER = "x-stream-protocol-version"
 SUBRESOURCES = ("exec", "attach", "portforward")
 HANDSHAKE_SECONDS = 30.0
-MESSAGE_MAX = 4 << 20
 _DEFAULT = "kubectl.kubernetes.io/default-container"
 
 
@@ -49,8 +47,8 @@ def container_of(pod: Object, wanted: str) -> str:
 
 
 async def serve(
-    request: web.BaseRequest, pod: Object, subresource: str, query: Query, streams: PodStreams
-) -> web.StreamResponse:
+    request: Upgrade, pod: Object, subresource: str, query: Query, streams: PodStreams
+) -> None:
     """Serve one exec, attach or port-forward to its end.
 
     Raises:
@@ -58,7 +56,8 @@ async def serve(
         CloudwrightError: the node cannot do it; also before.
     """
     if subresource == "portforward":
-        return await _forward(request, pod, streams)
+        await _forward(request, pod, streams)
+        return
     wanted = {name: query.flag(name) for name in ("stdin", "stdout", "stderr", "tty")}
     if wanted["tty"]:
         wanted["stderr"] = False
@@ -66,34 +65,35 @@ async def serve(
         raise bad_request("you must specify at least one of stdin, stdout, stderr")
     spdy = _is_spdy(request.headers)
     protocol = _negotiated(request.headers, channels.SPDY_PROTOCOLS) if spdy else ""
-    if not spdy and not _is_websocket(request.headers):
+    if not spdy and not is_websocket(request.headers):
         raise bad_request("Upgrade request required")
     session = await _session(request, pod, subresource, streams, wanted)
     try:
         if spdy:
-            return await _exec_spdy(request, session, protocol, wanted)
-        return await _exec_websocket(request, session, wanted)
+            await _exec_spdy(request, session, protocol, wanted)
+        else:
+            await _exec_websocket(request, session, wanted)
     finally:
         with anyio.CancelScope(shield=True):
             await session.close()
 
 
 async def _session(
-    request: web.BaseRequest,
+    request: Upgrade,
     pod: Object,
     subresource: str,
     streams: PodStreams,
     wanted: Mapping[str, bool],
 ) -> ExecSession:
     namespace, name = namespace_of(pod), name_of(pod)
-    container = container_of(pod, request.query.get("container", ""))
+    container = container_of(pod, request.query.get("container"))
     if subresource == "attach":
         if wanted["stdin"]:
             message = "attaching to standard input is not supported: use exec"
             raise ApiError(501, "NotImplemented", message)
         follow = streams.logs(namespace, name, container=container, follow=True, tail_lines=0)
         return executions.LogSession(follow)
-    argv = tuple(request.query.getall("command", []))
+    argv = tuple(request.query.every("command"))
     if not argv:
         raise bad_request("you must specify at least one command for the container")
     return await streams.exec(
@@ -102,22 +102,25 @@ async def _session(
 
 
 async def _exec_websocket(
-    request: web.BaseRequest, session: ExecSession, wanted: Mapping[str, bool]
-) -> web.StreamResponse:
-    socket = await _websocket(request, channels.WEBSOCKET_PROTOCOLS)
-    side = channels.WebSocketChannels(socket)
-    if wanted["stdout"]:
-        await side.greet(channels.STDOUT)
-    elif wanted["stderr"]:
-        await side.greet(channels.STDERR)
-    await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
-    return socket
+    request: Upgrade, session: ExecSession, wanted: Mapping[str, bool]
+) -> None:
+    socket = await accept(request, channels.WEBSOCKET_PROTOCOLS)
+    try:
+        side = channels.WebSocketChannels(socket)
+        if wanted["stdout"]:
+            await side.greet(channels.STDOUT)
+        elif wanted["stderr"]:
+            await side.greet(channels.STDERR)
+        await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await socket.close()
 
 
 async def _exec_spdy(
-    request: web.BaseRequest, session: ExecSession, protocol: str, wanted: Mapping[str, bool]
-) -> web.StreamResponse:
-    connection = _upgrade_spdy(request, protocol)
+    request: Upgrade, session: ExecSession, protocol: str, wanted: Mapping[str, bool]
+) -> None:
+    connection = await _upgrade_spdy(request, protocol)
     try:
         names = {"error", *(n for n in ("stdin", "stdout", "stderr") if wanted[n])}
         if wanted["tty"] and protocol.startswith(("v3.", "v4.")):
@@ -136,7 +139,6 @@ async def _exec_spdy(
     finally:
         with anyio.CancelScope(shield=True):
             await connection.aclose()
-    return give_back(request)
 
 
 def _outputs(wanted: Mapping[str, bool]) -> frozenset[int]:
@@ -154,9 +156,7 @@ async def _linger(spdy: SpdySession, side: channels.SpdyChannels) -> None:
         return
 
 
-async def _forward(
-    request: web.BaseRequest, pod: Object, streams: PodStreams
-) -> web.StreamResponse:
+async def _forward(request: Upgrade, pod: Object, streams: PodStreams) -> None:
     namespace, name = namespace_of(pod), name_of(pod)
 
     async def connect(port: int) -> ByteStream:
@@ -167,52 +167,44 @@ async def _forward(
         raise bad_request(f"unable to forward port because pod is not running. Status={phase}")
     if _is_spdy(request.headers):
         protocol = _negotiated(request.headers, (forwards.SPDY_PROTOCOL,))
-        connection = _upgrade_spdy(request, protocol)
+        connection = await _upgrade_spdy(request, protocol)
         try:
             await forwards.over_spdy(connection, connect)
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.aclose()
-        return give_back(request)
-    if not _is_websocket(request.headers):
+        return
+    if not is_websocket(request.headers):
         raise bad_request("Upgrade request required")
-    if forwards.TUNNEL in request.headers.get("Sec-WebSocket-Protocol", ""):
-        socket = await _websocket(request, (forwards.TUNNEL,))
-        await forwards.over_spdy(forwards.WebSocketWire(socket), connect)
-        await socket.close()
-        return socket
+    if forwards.TUNNEL in request.headers.get("sec-websocket-protocol", ""):
+        await _tunnel(await accept(request, (forwards.TUNNEL,)), connect)
+        return
     try:
-        ports = forwards.ports_of(request.query.getall("ports", []))
+        ports = forwards.ports_of(request.query.every("ports"))
     except ValueError as error:
         raise bad_request(f"ports: {error}") from error
     if not ports:
         raise bad_request("you must specify at least one port: ?ports=8080")
-    socket = await _websocket(request, ("v4.channel.k8s.io", forwards.SPDY_PROTOCOL))
+    socket = await accept(request, ("v4.channel.k8s.io", forwards.SPDY_PROTOCOL))
     await forwards.over_websocket(socket, ports, connect)
-    return socket
 
 
-def _upgrade_spdy(request: web.BaseRequest, protocol: str) -> RawConnection:
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", PROTOCOL_HEADER: protocol}
-    return take_over(request, headers)
+async def _tunnel(socket: WebSocket, connect: forwards.Connect) -> None:
+    try:
+        await forwards.over_spdy(forwards.WebSocketWire(socket), connect)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await socket.close()
 
 
-async def _websocket(request: web.BaseRequest, protocols: tuple[str, ...]) -> web.WebSocketResponse:
-    offered = request.headers.get("Sec-WebSocket-Protocol")
-    if offered and not any(p.strip() in protocols for p in offered.split(",")):
-        raise bad_request(f"none of the protocols {offered} is served: {', '.join(protocols)}")
-    socket = web.WebSocketResponse(
-        protocols=protocols, max_msg_size=MESSAGE_MAX, compress=False, heartbeat=30.0
-    )
-    await socket.prepare(request)
-    return socket
+async def _upgrade_spdy(request: Upgrade, protocol: str) -> RawConnection:
+    headers = {"connection": "Upgrade", "upgrade": "SPDY/3.1", PROTOCOL_HEADER: protocol}
+    return await take_over(request, headers)
 
 
-def _negotiated(headers: Any, served: tuple[str, ...]) -> str:
+def _negotiated(headers: Mapping[str, str], served: tuple[str, ...]) -> str:
     """The first protocol that the client offers and we serve; none offered means the oldest."""
-    offered: list[str] = [
-        p.strip() for v in headers.getall(PROTOCOL_HEADER, []) for p in v.split(",")
-    ]
+    offered = [p.strip() for p in headers.get(PROTOCOL_HEADER, "").split(",") if p.strip()]
     if not offered:
         return served[-1]
     for protocol in offered:
@@ -226,11 +218,6 @@ def _negotiated(headers: Any, served: tuple[str, ...]) -> str:
     )
 
 
-def _is_spdy(headers: Any) -> bool:
-    upgrading: bool = "upgrade" in headers.get("Connection", "").lower()
-    return upgrading and str(headers.get("Upgrade", "")).lower() == SPDY
-
-
-def _is_websocket(headers: Any) -> bool:
-    upgrading: bool = "upgrade" in headers.get("Connection", "").lower()
-    return upgrading and str(headers.get("Upgrade", "")).lower() == "websocket"
+def _is_spdy(headers: Mapping[str, str]) -> bool:
+    upgrading = "upgrade" in headers.get("connection", "").lower()
+    return upgrading and headers.get("upgrade", "").lower() == SPDY

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import anyio
-from aiohttp import WSMsgType, web
 
 from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver.streams import spdy
 from cloudwright.apiserver.streams.session import SpdySession, SpdyStream, Wire
+from cloudwright.apiserver.streams.websocket import WebSocket
 from cloudwright.model.streams import ByteStream
 
 SPDY_PROTOCOL = "portforward.k8s.io"
@@ -24,17 +24,17 @@ _log = logs.get("apiserver")
 class WebSocketWire:
     """An SPDY connection inside WebSocket messages."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
 
     async def receive(self) -> bytes:
         """The next message's bytes; empty at the end."""
-        while True:
-            message = await self._socket.receive()
-            if message.type is WSMsgType.BINARY and message.data:
-                return bytes(message.data)
-            if message.type is not WSMsgType.BINARY:
+        async for message in self._socket:
+            if isinstance(message, str):
                 return b""
+            if message:
+                return message
+        return b""
 
     async def send(self, data: bytes) -> None:
         """Send one message."""
@@ -121,7 +121,7 @@ def ports_of(values: list[str]) -> list[int]:
     return [_port(part.strip()) for value in values for part in value.split(",") if part.strip()]
 
 
-async def over_websocket(socket: web.WebSocketResponse, ports: list[int], connect: Connect) -> None:
+async def over_websocket(socket: WebSocket, ports: list[int], connect: Connect) -> None:
     """Serve channels 2i (data) and 2i+1 (error) for each port until the client goes."""
     remotes: dict[int, ByteStream] = {}
     for index, port in enumerate(ports):
@@ -150,7 +150,7 @@ async def over_websocket(socket: web.WebSocketResponse, ports: list[int], connec
             await socket.close()
 
 
-async def _outward(socket: web.WebSocketResponse, channel: int, remote: ByteStream) -> None:
+async def _outward(socket: WebSocket, channel: int, remote: ByteStream) -> None:
     prefix = bytes((channel,))
     while data := await remote.receive():
         await socket.send_bytes(prefix + data)
@@ -158,10 +158,10 @@ async def _outward(socket: web.WebSocketResponse, channel: int, remote: ByteStre
     await socket.close()
 
 
-async def _inward(socket: web.WebSocketResponse, remotes: dict[int, ByteStream]) -> None:
+async def _inward(socket: WebSocket, remotes: dict[int, ByteStream]) -> None:
     async for message in socket:
-        if message.type is not WSMsgType.BINARY:
+        if isinstance(message, str):
             return
-        remote = remotes.get(message.data[0]) if message.data else None
-        if remote is not None and len(message.data) > 1:
-            await remote.send(message.data[1:])
+        remote = remotes.get(message[0]) if message else None
+        if remote is not None and len(message) > 1:
+            await remote.send(message[1:])

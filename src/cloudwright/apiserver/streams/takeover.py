@@ -1,26 +1,43 @@
-"""Taking a connection over from the HTTP server after ``101 Switching Protocols``.
-
-The only place that knows how aiohttp is put together; another server needs another one.
-"""
+"""The connection of a request that was upgraded: its bytes come and go over a socket of ours."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 import anyio
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
+
+from cloudwright.apiserver.calls import Query
 
 HIGH_WATER = 256 << 10
+
+
+class Upgrade(Protocol):
+    """A request that may become a connection."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name; values of repeated ones are joined by commas."""
+
+    @property
+    def query(self) -> Query:
+        """The query parameters."""
+
+    def switch(self, headers: Mapping[str, str]) -> int:
+        """Answer 101 with ``headers``; returns the descriptor of the socket that carries on.
+
+        Raises:
+            ConnectionError: the client is gone already.
+        """
 
 
 class RawConnection(asyncio.Protocol):
     """A connection whose bytes are ours: ``session.Wire``."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._arrived = anyio.Event()
@@ -29,16 +46,21 @@ class RawConnection(asyncio.Protocol):
         self._lost = False
         self._ended = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the socket is in use."""
+        assert isinstance(transport, asyncio.Transport), "a stream socket"
+        self._transport = transport
+
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
         self._chunks.append(data)
         self._waiting += len(data)
-        if self._waiting > HIGH_WATER:
+        if self._waiting > HIGH_WATER and self._transport is not None:
             self._transport.pause_reading()
         self._arrived.set()
 
     def eof_received(self) -> None:
-        """asyncio: the peer ended its half; over TLS that ends the connection."""
+        """asyncio: the peer ended its half, which ends the connection."""
         self._ended = True
         self._arrived.set()
 
@@ -65,7 +87,7 @@ class RawConnection(asyncio.Protocol):
             await self._arrived.wait()
         data = b"".join(self._chunks)
         self._chunks.clear()
-        if self._waiting > HIGH_WATER and not self._lost:
+        if self._waiting > HIGH_WATER and not self._lost and self._transport is not None:
             self._transport.resume_reading()
         self._waiting = 0
         return data
@@ -77,46 +99,28 @@ class RawConnection(asyncio.Protocol):
             ConnectionError: the other side is gone.
         """
         await self._writable.wait()
-        if self._lost or self._transport.is_closing():
+        if self._lost or self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
 
     async def aclose(self) -> None:
         """Send what is written, then close."""
-        self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
 
 
-class Finished(web.StreamResponse):
-    """What a handler returns when the connection is no longer the HTTP server's."""
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Nothing is sent."""
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is sent."""
-
-
-def take_over(request: web.BaseRequest, headers: Mapping[str, str]) -> RawConnection:
+async def take_over(upgrade: Upgrade, headers: Mapping[str, str]) -> RawConnection:
     """Answer 101 with ``headers`` and take the connection.
 
     Raises:
         ConnectionError: the client is gone already.
     """
-    transport: Any = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client is gone")
-    connection = RawConnection(transport)
-    transport.set_protocol(connection)
-    lines = ["HTTP/1.1 101 Switching Protocols"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    transport.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    sock = socket.socket(fileno=upgrade.switch(headers))
+    try:
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_unix_connection(RawConnection, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
     return connection
-
-
-def give_back(request: web.BaseRequest) -> Finished:
-    """End the HTTP server's part: it forgets the connection, which is closed."""
-    request.protocol.connection_lost(None)
-    answer = Finished()
-    answer.force_close()
-    return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +23,15 @@ from cloudwright.apiserver.errors import (
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.selection import Selection
 from cloudwright.apiserver.status import failure
-from cloudwright.apiserver.store.interface import Watch
+from cloudwright.apiserver.store.interface import Event, Watch
 from cloudwright.model.objects import Object
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
 _INITIAL_PAGE = 500
+_PATIENCE = 5.0
+"""Seconds for events that are there already."""
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -50,38 +52,98 @@ async def watch(core: ApiCore, call: Call) -> StreamReply:
     """200 and a stream of events; a start that is no longer kept is an ``ERROR`` event (410)."""
     chosen = selection.of(call)
     options = await _options(core, call)
-    render = _render(core, call)
-    return StreamReply(200, _HEADERS, _stream(core, call, chosen, options, render))
+    plan = Plan(core, call, chosen, options)
+    return StreamReply(200, _HEADERS, plan.whole(), plan)
 
 
-async def _stream(
-    core: ApiCore,
-    call: Call,
-    chosen: Selection,
-    options: Options,
-    render: watches.Render | None,
-) -> AsyncGenerator[bytes, None]:
-    end = anyio.current_time() + options.seconds
-    source: Watch | None = None
-    try:
-        after = options.after
-        if options.initial or after is None:
-            after = await core.store.newest()
-        source = core.store.watch(call.served.prefix(call.namespace), after=after)
-        if options.initial:
-            async with aclosing(_existing(core, call, chosen, after, render)) as existing:
-                async for chunk in existing:
-                    yield chunk
-        if options.initial_end:
-            yield watches.bookmark(call.served, after, initial_end=True)
-        async with aclosing(_live(core, call, chosen, options, render, source, end)) as live:
-            async for chunk in live:
+class Plan:
+    """One watch: all of it (``whole``), or its beginning for a server that does the rest."""
+
+    def __init__(self, core: ApiCore, call: Call, chosen: Selection, options: Options) -> None:
+        self.served = call.served
+        self.chosen = chosen
+        self.render = _render(core, call)
+        self.prefix = call.served.prefix(call.namespace)
+        self.bookmarks = options.bookmarks
+        self.after = 0
+        self._core = core
+        self._call = call
+        self._options = options
+        self._end = anyio.current_time() + options.seconds
+
+    @property
+    def topic(self) -> Hashable:
+        """Equal for watches that see the same lines of a prefix."""
+        resource = self.served.resource
+        form = representation.wanted(self._call)
+        include = self._call.query.get("includeObject") if form == "table" else ""
+        return (resource.group, resource.version, self.chosen, form, include)
+
+    def seconds_left(self) -> float:
+        """How long it may go on."""
+        return max(self._end - anyio.current_time(), 0.0)
+
+    async def beginning(self) -> AsyncGenerator[bytes, None]:
+        """What exists and what happened until now."""
+        async with aclosing(self._run(live=False)) as chunks:
+            async for chunk in chunks:
                 yield chunk
-    except StoreError as error:
-        yield watches.line("ERROR", orjson.dumps(failure(from_store(error))))
-    finally:
-        if source is not None:
-            source.close()
+
+    async def whole(self) -> AsyncGenerator[bytes, None]:
+        """The whole watch."""
+        async with aclosing(self._run(live=True)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _run(self, *, live: bool) -> AsyncGenerator[bytes, None]:
+        core, options = self._core, self._options
+        source: Watch | None = None
+        try:
+            after = options.after
+            if options.initial or after is None:
+                after = await core.store.newest()
+            source = core.store.watch(self.prefix, after=after)
+            if options.initial:
+                existing = _existing(core, self._call, self.chosen, after, self.render)
+                async with aclosing(existing):
+                    async for chunk in existing:
+                        yield chunk
+            if options.initial_end:
+                yield watches.bookmark(self.served, after, initial_end=True)
+            rest = self._live(source) if live else self._caught_up(source)
+            async with aclosing(rest):
+                async for chunk in rest:
+                    yield chunk
+        except StoreError as error:
+            self._end = 0.0
+            yield watches.line("ERROR", orjson.dumps(failure(from_store(error))))
+        finally:
+            if source is not None:
+                self.after = source.progress
+                source.close()
+
+    async def _caught_up(self, source: Watch) -> AsyncGenerator[bytes, None]:
+        while source.progress < self._core.store.revision:
+            chunk = self._lines(await source.batch(_PATIENCE))
+            if chunk:
+                yield chunk
+
+    async def _live(self, source: Watch) -> AsyncGenerator[bytes, None]:
+        every = self._core.config.bookmark_seconds if self.bookmarks else float("inf")
+        next_bookmark = anyio.current_time() + every
+        while (now := anyio.current_time()) < self._end:
+            if now >= next_bookmark:
+                next_bookmark = now + every
+                yield watches.bookmark(self.served, source.progress)
+            chunk = self._lines(await source.batch(min(self._end, next_bookmark) - now))
+            if chunk:
+                yield chunk
+        if self.bookmarks:
+            yield watches.bookmark(self.served, source.progress)
+
+    def _lines(self, events: list[Event]) -> bytes:
+        shown = (watches.shown(e, self.served, self.chosen, self.render) for e in events)
+        return b"".join([line for line in shown if line is not None])
 
 
 async def _existing(
@@ -104,32 +166,6 @@ async def _existing(
             lines.append(watches.line("ADDED", body))
         if lines:
             yield b"".join(lines)
-
-
-async def _live(
-    core: ApiCore,
-    call: Call,
-    chosen: Selection,
-    options: Options,
-    render: watches.Render | None,
-    source: Watch,
-    end: float,
-) -> AsyncGenerator[bytes, None]:
-    every = core.config.bookmark_seconds if options.bookmarks else float("inf")
-    next_bookmark = anyio.current_time() + every
-    while (now := anyio.current_time()) < end:
-        if now >= next_bookmark:
-            next_bookmark = now + every
-            yield watches.bookmark(call.served, source.progress)
-        lines = []
-        for event in await source.batch(min(end, next_bookmark) - now):
-            text = watches.shown(event, call.served, chosen, render)
-            if text is not None:
-                lines.append(text)
-        if lines:
-            yield b"".join(lines)
-    if options.bookmarks:
-        yield watches.bookmark(call.served, source.progress)
 
 
 def _render(core: ApiCore, call: Call) -> watches.Render | None:

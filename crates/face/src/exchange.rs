@@ -1,0 +1,348 @@
+//! One request and its answer.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use crate::{
+    answer::{Answer, Head},
+    body::{Body, Source},
+    config::Config,
+    connection::{Caller, carry},
+    counts::{Counts, Labels, Ticking},
+    fan::Fan,
+    inbox::{Arrival, Inbox, Notice},
+    kinds::{Kinds, Route},
+    reads::{self, Allowed, Identity, Ticket, Tried},
+    serve::Peers,
+    state::State,
+    status,
+    stream::StreamBody,
+    tls::Material,
+    waiting::{Connection, Room, Waiting},
+};
+
+/// What is read and thrown away of a body that is too large, so that the client sees the answer.
+const DISCARD_MAX: usize = 32 << 20;
+const DISCARD: Duration = Duration::from_secs(5);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// Everything that connections share.
+pub(crate) struct Shared {
+    pub config: Config,
+    pub material: ArcSwap<Material>,
+    pub kinds: ArcSwap<Kinds>,
+    pub inbox: Arc<Inbox>,
+    pub room: Room,
+    pub peers: Peers,
+    pub state: State,
+    pub allowed: Allowed,
+    pub fan: Fan,
+    pub counts: Arc<Counts>,
+    pub bodies: Semaphore,
+    pub ids: AtomicU64,
+}
+
+enum Refused {
+    TooLarge,
+    Broken,
+}
+
+/// Takes a request back from the program when its client is gone.
+struct Asked<'a> {
+    shared: &'a Shared,
+    id: u64,
+    answered: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.shared.room.remove(self.id);
+            self.shared.inbox.push(Notice::Gone(self.id));
+        }
+    }
+}
+
+impl Shared {
+    /// The answer to one request.
+    pub async fn exchange(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let (parts, incoming) = request.into_parts();
+        let mut request = Request::from_parts(parts, ());
+        let path = request.uri().path().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let kinds = self.kinds.load();
+        let watch = asks_watch(&query);
+        let route = Route::of(&kinds, request.method().as_str(), &path, watch);
+        let labels = Labels::of(&route, query.contains("dryRun=All"));
+        let mut ticking = self.counts.begin(labels);
+        let mut ticket = None;
+        if let Ok(certificate) = caller.certificate() {
+            let identity = Identity {
+                certificate,
+                authorization: request.headers().get(header::AUTHORIZATION).cloned(),
+            };
+            let headers = request.headers();
+            let known = (&self.state, &self.allowed);
+            if request.method() == Method::GET {
+                match reads::answer(known.0, known.1, &route, &query, headers, &identity) {
+                    Tried::Answered(body, extra) => {
+                        self.counts.direct.fetch_add(1, Ordering::Relaxed);
+                        ticking.code(200);
+                        return self.direct(&extra, body, headers);
+                    }
+                    Tried::Askable(asked) => ticket = Some(asked),
+                    Tried::No => {}
+                }
+            }
+        }
+        drop(kinds);
+        let connection = upgrade_of(caller, &mut request);
+        let answer = self.ask(caller, request, path, query, incoming, ticket);
+        let response = answer.await;
+        self.respond(response, connection, &mut ticking)
+    }
+
+    fn direct(&self, extra: &HeaderMap, body: Body, headers: &HeaderMap) -> Response<Body> {
+        let mut map = HeaderMap::with_capacity(10);
+        map.insert(header::CONTENT_TYPE, JSON);
+        map.extend(extra.iter().map(|(n, v)| (n.clone(), v.clone())));
+        self.finish(StatusCode::OK, map, body, takes_gzip(headers))
+    }
+
+    /// Lets the program answer. The second value says whether the client takes gzip.
+    async fn ask(
+        &self,
+        caller: &Caller,
+        request: Request<()>,
+        path: String,
+        query: String,
+        incoming: Incoming,
+        ticket: Option<Ticket>,
+    ) -> (Answer, bool) {
+        let gzip = takes_gzip(request.headers());
+        if self.room.len() >= self.config.waiting_max {
+            return (
+                refusal(429, status::too_many(), &[("retry-after", "1")]),
+                gzip,
+            );
+        }
+        let Ok((body, _permit)) = self.body(request.headers(), incoming).await else {
+            let limit = self.config.body_bytes_max;
+            let close = [("connection", "close")];
+            let close = if caller.http2 { &[][..] } else { &close[..] };
+            return (refusal(413, status::too_large(limit), close), gzip);
+        };
+        let Some(body) = body else {
+            return (refusal(400, status::broken_body(), &[]), gzip);
+        };
+        let id = self.ids.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, receiver) = oneshot::channel();
+        let askable = ticket.is_some();
+        self.room.add(id, Waiting { sender, ticket });
+        let (parts, ()) = request.into_parts();
+        let mut asked = Asked {
+            shared: self,
+            id,
+            answered: false,
+        };
+        self.inbox.push(Notice::Request(Arrival {
+            id,
+            method: parts.method,
+            path,
+            query,
+            headers: parts.headers,
+            body,
+            peer: caller.peer.clone(),
+            askable,
+        }));
+        let answer = receiver.await;
+        asked.answered = answer.is_ok();
+        let answer = answer.unwrap_or_else(|_| refusal(503, status::stopping(), &[]));
+        (answer, gzip)
+    }
+
+    /// The whole body. `Err`: it is too large; inner `None`: it did not come.
+    #[allow(clippy::type_complexity)]
+    async fn body(
+        &self,
+        headers: &HeaderMap,
+        incoming: Incoming,
+    ) -> Result<(Option<Bytes>, Option<tokio::sync::SemaphorePermit<'_>>), ()> {
+        if incoming.is_end_stream() {
+            return Ok((Some(Bytes::new()), None));
+        }
+        let limit = self.config.body_bytes_max;
+        let announced = incoming.size_hint().exact();
+        let size = announced.map_or(limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        if size > limit {
+            // A client that waits for 100-continue has sent nothing yet.
+            if !headers.contains_key(header::EXPECT) {
+                discard(incoming).await;
+            }
+            return Err(());
+        }
+        let need = u32::try_from(size.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
+        let permit = self.bodies.acquire_many(need).await.ok();
+        match collect(incoming, limit, self.config.body_pause).await {
+            Ok(body) => Ok((Some(body), permit)),
+            Err(Refused::Broken) => Ok((None, None)),
+            Err(Refused::TooLarge) => Err(()),
+        }
+    }
+
+    fn respond(
+        &self,
+        answer: (Answer, bool),
+        connection: Connection,
+        ticking: &mut Ticking,
+    ) -> Response<Body> {
+        let (answer, gzip) = answer;
+        match answer {
+            Answer::Whole(head, data) => {
+                ticking.code(head.status);
+                self.finish(head.code(), head.map(), Body::whole(data), gzip)
+            }
+            Answer::Stream(head, stream) => {
+                ticking.code(head.status);
+                let source = Source::Stream(StreamBody(stream));
+                let body = Body::new(source).counted(ticking.open());
+                self.finish(head.code(), head.map(), body, false)
+            }
+            Answer::Upgrade(head, program) => {
+                ticking.code(101);
+                let open = ticking.open();
+                if let Some(connection) = connection {
+                    tokio::spawn(async move {
+                        // Either side may break it off at any time.
+                        let _ = carry(connection, program).await;
+                        drop(open);
+                    });
+                }
+                let mut response = Response::new(Body::whole(Bytes::new()));
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                *response.headers_mut() = head.map();
+                response
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        code: StatusCode,
+        mut headers: HeaderMap,
+        mut body: Body,
+        gzip: bool,
+    ) -> Response<Body> {
+        let packed = headers.contains_key(header::CONTENT_ENCODING);
+        let long = body
+            .length()
+            .is_some_and(|n| n >= self.config.gzip_bytes_min as u64);
+        if gzip && long && !packed {
+            body = body.gzipped();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        }
+        let private = HeaderValue::from_static("no-cache, private");
+        headers.entry(header::CACHE_CONTROL).or_insert(private);
+        headers
+            .entry(NO_SNIFF)
+            .or_insert(HeaderValue::from_static("nosniff"));
+        headers.insert(header::SERVER, HeaderValue::from_static("cloudwright"));
+        let mut response = Response::new(body);
+        *response.status_mut() = code;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+fn asks_watch(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        matches!(
+            pair.split_once('=').unwrap_or((pair, "")),
+            ("watch", "1" | "true" | "True" | "TRUE" | "t" | "T")
+        )
+    })
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    accepted.filter_map(|v| v.to_str().ok()).any(|text| {
+        text.split(',').any(|one| {
+            let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+            name.trim() == "gzip"
+                && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+        })
+    })
+}
+
+fn upgrade_of(caller: &Caller, request: &mut Request<()>) -> Connection {
+    let wants = !caller.http2 && request.headers().contains_key(header::UPGRADE);
+    wants.then(|| hyper::upgrade::on(request))
+}
+
+fn refusal(status: u16, body: Bytes, extra: &[(&str, &str)]) -> Answer {
+    let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    headers.extend(
+        extra
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
+    );
+    Answer::Whole(Head { status, headers }, body)
+}
+
+async fn collect(mut body: Incoming, limit: usize, pause: Duration) -> Result<Bytes, Refused> {
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    loop {
+        let frame = timeout(pause, body.frame())
+            .await
+            .map_err(|_| Refused::Broken)?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else {
+            continue;
+        };
+        let size = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
+        if size > limit {
+            discard(body).await;
+            return Err(Refused::TooLarge);
+        }
+        match first.take() {
+            None if joined.is_empty() => first = Some(data),
+            None => joined.extend_from_slice(&data),
+            Some(begin) => {
+                joined.extend_from_slice(&begin);
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+async fn discard(mut body: Incoming) {
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > DISCARD_MAX {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DISCARD, reading).await;
+}

@@ -1,0 +1,190 @@
+//! Lists spliced from stored objects, in pieces: a list of any length needs little memory.
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::kinds::Kind;
+
+const PIECE: usize = 64 << 10;
+const START: &[u8] = b"{\"apiVersion\":\"";
+
+/// A stored object as a version shows it: its start, and where the rest of the stored text begins.
+struct Shown<'a> {
+    start: &'a [u8],
+    skip: usize,
+}
+
+/// How `value` is shown under `wanted` (`{"apiVersion":"apps/v1"`); `None`: not of our making.
+fn shown<'a>(wanted: &'a [u8], value: &[u8]) -> Option<Shown<'a>> {
+    if value.starts_with(wanted) {
+        return Some(Shown {
+            start: &[],
+            skip: 0,
+        });
+    }
+    let rest = value.strip_prefix(START)?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    Some(Shown {
+        start: wanted,
+        skip: START.len() + end + 1,
+    })
+}
+
+pub(crate) fn beginning(kind: &Kind) -> Vec<u8> {
+    let mut wanted = Vec::from(START);
+    wanted.extend_from_slice(kind.api_version().as_bytes());
+    wanted.push(b'"');
+    wanted
+}
+
+/// One object as its kind's version shows it.
+pub(crate) fn object(kind: &Kind, value: &Bytes) -> Option<Bytes> {
+    let wanted = beginning(kind);
+    let how = shown(&wanted, value)?;
+    if how.skip == 0 {
+        return Some(value.clone());
+    }
+    let mut out = BytesMut::with_capacity(value.len() + wanted.len());
+    out.put_slice(how.start);
+    out.put_slice(value.get(how.skip..)?);
+    Some(out.freeze())
+}
+
+/// A list's body, not yet written out.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    wanted: Arc<[u8]>,
+    head: Bytes,
+    items: Vec<Bytes>,
+    at: usize,
+    begun: bool,
+    ended: bool,
+    length: u64,
+}
+
+impl Listing {
+    /// The list of `items` at `revision`; `None`: one of them cannot be shown.
+    pub fn new(kind: &Kind, revision: u64, items: Vec<Bytes>) -> Option<Self> {
+        let wanted = beginning(kind);
+        let head = format!(
+            r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"}},"items":["#,
+            kind.list_kind,
+            kind.api_version(),
+        );
+        let mut length = head.len() + 2 + items.len().saturating_sub(1);
+        for value in &items {
+            let how = shown(&wanted, value)?;
+            length += how.start.len() + value.len() - how.skip;
+        }
+        Some(Self {
+            wanted: wanted.into(),
+            head: Bytes::from(head),
+            items,
+            at: 0,
+            begun: false,
+            ended: false,
+            length: length as u64,
+        })
+    }
+
+    /// Bytes of the whole body.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The next piece.
+    pub fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let mut out = BytesMut::with_capacity(PIECE.min(self.length as usize));
+        if !self.begun {
+            self.begun = true;
+            out.put_slice(&self.head);
+        }
+        while let Some(value) = self.items.get(self.at) {
+            if !out.is_empty() && out.len() + value.len() + self.wanted.len() > PIECE {
+                return Some(out.freeze());
+            }
+            if self.at > 0 {
+                out.put_u8(b',');
+            }
+            if let Some(how) = shown(&self.wanted, value) {
+                out.put_slice(how.start);
+                out.put_slice(value.get(how.skip..).unwrap_or_default());
+            }
+            self.at += 1;
+        }
+        self.ended = true;
+        out.put_slice(b"]}");
+        Some(out.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kind() -> Kind {
+        Kind {
+            group: "apps".into(),
+            version: "v1".into(),
+            resource: "deployments".into(),
+            namespaced: true,
+            storage: "/apps/deployments/".into(),
+            list_kind: "DeploymentList".into(),
+            plain: true,
+            subresources: vec![],
+        }
+    }
+
+    fn whole(mut listing: Listing) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(piece) = listing.next() {
+            all.extend_from_slice(&piece);
+        }
+        all
+    }
+
+    #[test]
+    fn an_empty_list() {
+        let listing = Listing::new(&kind(), 9, vec![]).unwrap();
+        let expected = r#"{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"9"},"items":[]}"#;
+        assert_eq!(listing.length(), expected.len() as u64);
+        assert_eq!(whole(listing), expected.as_bytes());
+    }
+
+    #[test]
+    fn the_version_is_swapped() {
+        let value = Bytes::from_static(br#"{"apiVersion":"apps/v1beta1","kind":"Deployment"}"#);
+        let shown = object(&kind(), &value).unwrap();
+        assert_eq!(
+            &shown[..],
+            br#"{"apiVersion":"apps/v1","kind":"Deployment"}"#
+        );
+        assert!(object(&kind(), &Bytes::from_static(b"[]")).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_length_is_what_is_sent(
+            items in proptest::collection::vec(("apps/v1|v2", 0usize..9000), 0..40)
+        ) {
+            let items: Vec<Bytes> = items
+                .into_iter()
+                .map(|(version, size)| {
+                    let text = "x".repeat(size);
+                    Bytes::from(format!(r#"{{"apiVersion":"{version}","t":"{text}"}}"#))
+                })
+                .collect();
+            let count = items.len();
+            let listing = Listing::new(&kind(), 1, items).unwrap();
+            let length = listing.length();
+            let all = whole(listing);
+            prop_assert_eq!(all.len() as u64, length);
+            let text = String::from_utf8(all).unwrap();
+            prop_assert_eq!(text.matches("\"apiVersion\":\"apps/v1\"").count(), count + 1);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Accepting connections, TLS, and serving HTTP on them until they end or the server stops.
+use std::{convert::Infallible, io, pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{connection::Caller, exchange::Shared, inbox::locked};
+
+/// Streams of one HTTP/2 connection: watches share it with requests.
+const STREAMS: u32 = 1000;
+const PING: Duration = Duration::from_secs(30);
+const BREATH: Duration = Duration::from_millis(20);
+
+/// Whether the server takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+}
+
+/// Accepts until the phase changes.
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let room = Arc::new(Semaphore::new(shared.config.connections_max));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = phase.changed() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, or a connection that is gone already: later ones may work.
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        let phase = phase.clone();
+        tokio::spawn(async move {
+            shared.counts.connections.fetch_add(1, Ordering::Relaxed);
+            shared
+                .counts
+                .connections_total
+                .fetch_add(1, Ordering::Relaxed);
+            // A broken connection ends its requests, which are counted on their own.
+            let _ = connection(&shared, stream, phase).await;
+            shared.counts.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(permit);
+        });
+    }
+}
+
+async fn connection(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    phase: watch::Receiver<Phase>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let material = shared.material.load_full();
+    let acceptor = TlsAcceptor::from(Arc::clone(&material.config));
+    let secure = timeout(shared.config.handshake, acceptor.accept(stream)).await??;
+    let session = secure.get_ref().1;
+    let chain: &[CertificateDer<'_>] = session.peer_certificates().unwrap_or_default();
+    let peer = material.peer(chain).map(|peer| shared.peers.number(peer));
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    let caller = Arc::new(Caller::new(peer, http2));
+    drop(material);
+    if http2 {
+        serve_http2(shared, secure, caller, phase).await;
+    } else {
+        serve_http1(shared, secure, caller, phase).await;
+    }
+    Ok(())
+}
+
+async fn drained(mut phase: watch::Receiver<Phase>) {
+    // An error: the server is gone, which is an end as well.
+    let _ = phase.wait_for(|now| *now == Phase::Draining).await;
+}
+
+async fn serve_http1(
+    shared: &Arc<Shared>,
+    io: TlsStream<TcpStream>,
+    caller: Arc<Caller>,
+    phase: watch::Receiver<Phase>,
+) {
+    let config = &shared.config;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.idle)
+        .max_headers(config.headers_max)
+        .max_header_size(config.header_bytes_max)
+        .max_buf_size(config.header_bytes_max.max(64 << 10));
+    let shared = Arc::clone(shared);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (shared, caller) = (Arc::clone(&shared), Arc::clone(&caller));
+        async move { Ok::<_, Infallible>(shared.exchange(&caller, request).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection.with_upgrades());
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = drained(phase) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+async fn serve_http2(
+    shared: &Arc<Shared>,
+    io: TlsStream<TcpStream>,
+    caller: Arc<Caller>,
+    phase: watch::Receiver<Phase>,
+) {
+    let config = &shared.config;
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(1 << 20)
+        .max_send_buf_size(64 << 10)
+        .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(50)
+        .max_local_error_reset_streams(200)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    let shared = Arc::clone(shared);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (shared, caller) = (Arc::clone(&shared), Arc::clone(&caller));
+        async move { Ok::<_, Infallible>(shared.exchange(&caller, request).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = drained(phase) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Numbers for certificates, so that the program looks at each one once.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    known: std::sync::Mutex<std::collections::HashMap<[u8; 32], (u64, Arc<crate::tls::Peer>)>>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+const PEERS_MAX: usize = 10_000;
+
+impl Peers {
+    /// The number of `peer`: the same for the same certificate with the same verdict.
+    pub fn number(&self, peer: crate::tls::Peer) -> (u64, Arc<crate::tls::Peer>) {
+        let mut known = locked(&self.known);
+        if let Some(found) = known.get(&peer.fingerprint)
+            && *found.1 == peer
+        {
+            return found.clone();
+        }
+        if known.len() >= PEERS_MAX {
+            known.clear();
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let entry = (number, Arc::new(peer));
+        known.insert(entry.1.fingerprint, entry.clone());
+        entry
+    }
+}

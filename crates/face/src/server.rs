@@ -1,0 +1,315 @@
+//! The server as the embedding program sees it. Every method may be called from any thread.
+use std::{
+    collections::HashMap,
+    io,
+    net::TcpListener,
+    os::{fd::AsRawFd, fd::RawFd, unix::net::UnixStream},
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    answer::{Answer, Head},
+    config::Config,
+    counts::Counts,
+    exchange::Shared,
+    fan::{Bookmark, Command, Fan},
+    inbox::{Inbox, Notice, locked},
+    kinds::{Kind, Kinds},
+    reads::Allowed,
+    serve::{Peers, Phase, accept},
+    state::State,
+    stream::Stream,
+    tls::{Material, TlsError},
+    waiting::{Room, Waiting},
+};
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the server cannot start: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running server. It stops when it is told to, or dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    streams: Mutex<HashMap<u64, Arc<Stream>>>,
+    phase: watch::Sender<Phase>,
+    end: watch::Sender<Option<Duration>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Server {
+    /// Serves on `listener` with PEM texts: chain, key, and the authority of client certificates.
+    pub fn start(
+        listener: TcpListener,
+        (chain, key, authority): (&[u8], &[u8], &[u8]),
+        config: Config,
+    ) -> Result<Self, StartError> {
+        let material = Material::new(chain, key, authority)?;
+        let kib = config.bodies_bytes_max / 1024;
+        let shared = Arc::new(Shared {
+            material: ArcSwap::from_pointee(material),
+            kinds: ArcSwap::from_pointee(Kinds::default()),
+            inbox: Arc::new(Inbox::new()?),
+            room: Room::default(),
+            peers: Peers::default(),
+            state: State::new(config.state_bytes_max),
+            allowed: Allowed::new(config.allow),
+            fan: Fan::default(),
+            counts: Arc::default(),
+            bodies: Semaphore::new(kib.max(config.body_bytes_max.div_ceil(1024))),
+            ids: AtomicU64::new(0),
+            config,
+        });
+        listener.set_nonblocking(true)?;
+        let (phase, watching) = watch::channel(Phase::Serving);
+        let (end, ending) = watch::channel(None);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let inside = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("face".into())
+            .spawn(move || {
+                runtime.block_on(run(inside, listener, watching, ending));
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            shared,
+            streams: Mutex::default(),
+            phase,
+            end,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The eventfd that is readable when something waits to be taken.
+    #[must_use]
+    pub fn bell(&self) -> RawFd {
+        self.shared.inbox.bell().as_raw_fd()
+    }
+
+    /// What came since the last call.
+    #[must_use]
+    pub fn take(&self) -> Vec<Notice> {
+        let notices = self.shared.inbox.take();
+        for notice in &notices {
+            if let Notice::Gone(id) = notice {
+                locked(&self.streams).remove(id);
+            }
+        }
+        notices
+    }
+
+    /// Answers a request. `allow`: the caller may make every read like this one, until
+    /// `invalidate` or for the configured time. False: the client is gone.
+    pub fn answer(&self, id: u64, head: Head, body: Bytes, allow: bool) -> bool {
+        let Some(Waiting { sender, ticket }) = self.shared.room.remove(id) else {
+            return false;
+        };
+        if let (true, Some(ticket)) = (allow, ticket) {
+            self.shared.allowed.keep(ticket, &head);
+        }
+        sender.send(Answer::Whole(head, body)).is_ok()
+    }
+
+    /// Begins a streamed answer. False: the client is gone.
+    pub fn open(&self, id: u64, head: Head) -> bool {
+        let Some(waiting) = self.shared.room.remove(id) else {
+            return false;
+        };
+        let stream = Stream::new(id, Arc::clone(&self.shared.inbox));
+        locked(&self.streams).insert(id, Arc::clone(&stream));
+        waiting.sender.send(Answer::Stream(head, stream)).is_ok()
+    }
+
+    /// Sends a piece of a stream. `Some(false)`: wait for room first; `None`: the client is gone.
+    pub fn write(&self, id: u64, data: Bytes) -> Option<bool> {
+        let stream = locked(&self.streams).get(&id).cloned();
+        stream.and_then(|s| s.write(data))
+    }
+
+    /// Ends a stream in good order.
+    pub fn end(&self, id: u64) {
+        if let Some(stream) = locked(&self.streams).remove(&id) {
+            stream.end(None, false);
+        }
+    }
+
+    /// Breaks a stream off.
+    pub fn abort(&self, id: u64) {
+        if let Some(stream) = locked(&self.streams).remove(&id) {
+            stream.abort();
+        }
+    }
+
+    /// Answers 101 and gives the connection away as a socket; `None`: the client is gone.
+    pub fn upgrade(&self, id: u64, head: Head) -> io::Result<Option<UnixStream>> {
+        let Some(waiting) = self.shared.room.remove(id) else {
+            return Ok(None);
+        };
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        let sent = waiting.sender.send(Answer::Upgrade(head, ours));
+        Ok(sent.is_ok().then_some(theirs))
+    }
+
+    /// Uses other certificates for new connections.
+    pub fn reload(&self, chain: &[u8], key: &[u8], authority: &[u8]) -> Result<(), TlsError> {
+        let material = Material::new(chain, key, authority)?;
+        self.shared.material.store(Arc::new(material));
+        Ok(())
+    }
+
+    /// What is served from now on; every kept permission is forgotten.
+    pub fn kinds(&self, all: Vec<Kind>) {
+        self.shared.kinds.store(Arc::new(Kinds::new(all)));
+        self.invalidate();
+    }
+
+    /// Forgets every kept permission: rights, credentials or kinds changed.
+    pub fn invalidate(&self) {
+        self.shared.allowed.invalidate();
+    }
+
+    /// Puts an object's newest text into the state, or removes it. In revision order, before the
+    /// write is acknowledged; revision 0 while the state is filled at first.
+    pub fn put(&self, key: &str, value: Option<Bytes>, revision: u64) {
+        self.shared.state.put(key, value, revision);
+    }
+
+    /// The state is filled, as of `revision`.
+    pub fn ready(&self, revision: u64) {
+        self.shared.state.ready(revision);
+    }
+
+    /// Objects and bytes in the state.
+    #[must_use]
+    pub fn state_size(&self) -> (usize, usize) {
+        self.shared.state.size()
+    }
+
+    /// Adds the open stream `id` to `topic`: it gets later events than `after`, bookmarks (the
+    /// texts around the revision) if wanted, and an end after `seconds`.
+    pub fn watch(
+        &self,
+        id: u64,
+        topic: u64,
+        after: u64,
+        bookmark: Option<(Bytes, Bytes)>,
+        seconds: f64,
+    ) -> bool {
+        let Some(stream) = locked(&self.streams).remove(&id) else {
+            return false;
+        };
+        self.shared.fan.give(Command::Watch {
+            topic,
+            stream,
+            after,
+            bookmark: bookmark.map(|(before, after)| Bookmark { before, after }),
+            seconds,
+        });
+        true
+    }
+
+    /// A line for every watcher of `topic`.
+    pub fn event(&self, topic: u64, revision: u64, line: Bytes) {
+        self.shared.fan.give(Command::Event {
+            topic,
+            revision,
+            line,
+        });
+    }
+
+    /// Every event up to `revision` was given.
+    pub fn progress(&self, revision: u64) {
+        self.shared.fan.give(Command::Progress(revision));
+    }
+
+    /// The watcher `id` of `topic` is gone.
+    pub fn forget(&self, topic: u64, id: u64) {
+        self.shared.fan.give(Command::Forget { topic, id });
+    }
+
+    /// The watchers of `topic` are told to list again.
+    pub fn close_topic(&self, topic: u64) {
+        self.shared.fan.give(Command::Close { topic });
+    }
+
+    /// Events were missed: every watcher lists again, and the state is read no more.
+    pub fn reset(&self) {
+        self.shared.state.reset();
+        self.shared.fan.give(Command::CloseAll);
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// Takes no more connections or requests on old ones; watches end.
+    pub fn drain(&self) {
+        self.phase.send_replace(Phase::Draining);
+        self.shared.fan.give(Command::Stop);
+    }
+
+    /// Drains, waits at most `grace` for running requests, and closes everything. Blocks.
+    pub fn stop(&self, grace: Duration) {
+        self.drain();
+        self.end.send_replace(Some(grace));
+        if let Some(thread) = locked(&self.thread).take() {
+            // A panic of the thread was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    phase: watch::Receiver<Phase>,
+    mut end: watch::Receiver<Option<Duration>>,
+) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let accepting = accept(Arc::clone(&shared), listener, phase);
+    let fanning = shared.fan.run(&shared.config, &shared.counts);
+    let work = async {
+        tokio::join!(accepting, fanning);
+        // Draining: connections close once they are idle.
+        while shared
+            .counts
+            .connections
+            .load(std::sync::atomic::Ordering::Relaxed)
+            > 0
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let deadline = async {
+        let grace = match end.wait_for(Option::is_some).await {
+            Ok(grace) => grace.unwrap_or_default(),
+            Err(_) => Duration::ZERO,
+        };
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! { () = work => {}, () = deadline => {} }
+}

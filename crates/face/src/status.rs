@@ -1,0 +1,41 @@
+//! `metav1.Status` of what is refused before the program sees it.
+use bytes::Bytes;
+
+fn failure(code: u16, reason: &str, message: &str) -> Bytes {
+    // Every text is a constant of this crate that needs no escapes.
+    Bytes::from(format!(
+        r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"Failure","message":"{message}","reason":"{reason}","code":{code}}}"#
+    ))
+}
+
+/// 413.
+pub(crate) fn too_large(limit: usize) -> Bytes {
+    let message = format!("Request entity too large: limit is {limit}");
+    failure(413, "RequestEntityTooLarge", &message)
+}
+
+/// 429: more requests wait than may.
+pub(crate) fn too_many() -> Bytes {
+    let message = "Too many requests, please try again later.";
+    failure(429, "TooManyRequests", message)
+}
+
+/// 400: the body ended early or did not come.
+pub(crate) fn broken_body() -> Bytes {
+    failure(400, "BadRequest", "the body of the request did not arrive")
+}
+
+/// 503: the server stops.
+pub(crate) fn stopping() -> Bytes {
+    failure(503, "ServiceUnavailable", "the server is shutting down")
+}
+
+/// The last line of a watch that did not keep up.
+pub(crate) fn slow_watcher() -> Bytes {
+    let message = "the watch did not keep up with the events; list again";
+    let status = failure(410, "Expired", message);
+    let mut line = Vec::from(&br#"{"type":"ERROR","object":"#[..]);
+    line.extend_from_slice(&status);
+    line.extend_from_slice(b"}\n");
+    Bytes::from(line)
+}

@@ -1,0 +1,256 @@
+//! A response body that comes over time: bounded, with notice when there is room again.
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use crate::inbox::{Inbox, Notice, locked};
+use bytes::{Bytes, BytesMut};
+
+/// Above this the program is asked to wait.
+const HIGH: usize = 256 << 10;
+/// Below this it is told to go on.
+const LOW: usize = 64 << 10;
+/// Small pieces are sent together up to this size.
+const TOGETHER: usize = 32 << 10;
+
+#[derive(Debug, Default)]
+struct Inner {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    /// No more is coming.
+    ended: bool,
+    /// It ends in the middle: the client must not take it for whole.
+    broken: bool,
+    /// The body was dropped.
+    closed: bool,
+    /// The program waits for room.
+    waited_for: bool,
+    waker: Option<Waker>,
+}
+
+/// The writing end.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub id: u64,
+    inner: Mutex<Inner>,
+    inbox: Arc<Inbox>,
+}
+
+impl Stream {
+    pub fn new(id: u64, inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            inner: Mutex::default(),
+            inbox,
+        })
+    }
+
+    /// Sends `data`; false: wait for `Notice::Room` before the next piece. `None`: nobody reads.
+    pub fn write(&self, data: Bytes) -> Option<bool> {
+        let mut inner = locked(&self.inner);
+        if inner.closed || inner.ended {
+            return None;
+        }
+        inner.push(data);
+        let room = inner.bytes < HIGH;
+        inner.waited_for = !room;
+        let waker = inner.waker.take();
+        drop(inner);
+        wake(waker);
+        Some(room)
+    }
+
+    /// Sends `data` unless that would go beyond the limits; false: it does not fit.
+    pub fn offer(&self, data: Bytes, pieces_max: usize, bytes_max: usize) -> bool {
+        let mut inner = locked(&self.inner);
+        if inner.closed || inner.ended {
+            return true;
+        }
+        if inner.queue.len() >= pieces_max || inner.bytes + data.len() > bytes_max {
+            return false;
+        }
+        inner.push(data);
+        let waker = inner.waker.take();
+        drop(inner);
+        wake(waker);
+        true
+    }
+
+    /// Sends what waits, and `last`, then ends the body; `drop_waiting`: only `last`.
+    pub fn end(&self, last: Option<Bytes>, drop_waiting: bool) {
+        let mut inner = locked(&self.inner);
+        if inner.ended {
+            return;
+        }
+        if drop_waiting {
+            inner.queue.clear();
+            inner.bytes = 0;
+        }
+        if let Some(data) = last {
+            inner.push(data);
+        }
+        inner.ended = true;
+        let waker = inner.waker.take();
+        drop(inner);
+        wake(waker);
+    }
+
+    /// Breaks the body off.
+    pub fn abort(&self) {
+        let mut inner = locked(&self.inner);
+        inner.broken = true;
+        inner.ended = true;
+        inner.queue.clear();
+        inner.bytes = 0;
+        let waker = inner.waker.take();
+        drop(inner);
+        wake(waker);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl Inner {
+    fn push(&mut self, data: Bytes) {
+        self.bytes += data.len();
+        self.queue.push_back(data);
+    }
+
+    /// The next frame; small pieces are joined.
+    fn next(&mut self) -> Option<Bytes> {
+        let first = self.queue.pop_front()?;
+        let mut taken = first.len();
+        let fits = |queue: &VecDeque<Bytes>, size: usize| {
+            queue.front().is_some_and(|b| size + b.len() <= TOGETHER)
+        };
+        let data = if fits(&self.queue, taken) {
+            let mut joined = BytesMut::from(first);
+            while fits(&self.queue, joined.len()) {
+                if let Some(piece) = self.queue.pop_front() {
+                    joined.extend_from_slice(&piece);
+                }
+            }
+            taken = joined.len();
+            joined.freeze()
+        } else {
+            first
+        };
+        self.bytes -= taken;
+        if self.queue.is_empty() {
+            // An idle watch keeps no room of an earlier burst.
+            self.queue = VecDeque::new();
+        }
+        Some(data)
+    }
+}
+
+/// The reading end, which HTTP polls.
+#[derive(Debug)]
+pub(crate) struct StreamBody(pub Arc<Stream>);
+
+impl StreamBody {
+    pub fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<Bytes>>> {
+        let mut inner = locked(&self.0.inner);
+        let Some(data) = inner.next() else {
+            if inner.broken {
+                return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into())));
+            }
+            if inner.ended {
+                return Poll::Ready(None);
+            }
+            inner.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let tell = inner.waited_for && inner.bytes <= LOW;
+        if tell {
+            inner.waited_for = false;
+        }
+        drop(inner);
+        if tell {
+            self.0.inbox.push(Notice::Room(self.0.id));
+        }
+        Poll::Ready(Some(Ok(data)))
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        let mut inner = locked(&self.0.inner);
+        inner.closed = true;
+        inner.queue = VecDeque::new();
+        inner.bytes = 0;
+        drop(inner);
+        self.0.inbox.push(Notice::Gone(self.0.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    fn poll(body: &mut StreamBody) -> Poll<Option<Bytes>> {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(body)
+            .poll(&mut cx)
+            .map(|data| data.map(Result::unwrap))
+    }
+
+    #[test]
+    fn a_full_stream_says_so_and_tells_when_there_is_room() {
+        let inbox = Arc::new(Inbox::new().unwrap());
+        let stream = Stream::new(7, Arc::clone(&inbox));
+        let mut body = StreamBody(Arc::clone(&stream));
+        assert!(poll(&mut body).is_pending());
+        let piece = Bytes::from(vec![b'x'; HIGH / 2]);
+        assert_eq!(stream.write(piece.clone()), Some(true));
+        assert_eq!(stream.write(piece), Some(false));
+        assert!(inbox.take().is_empty());
+        while poll(&mut body).is_ready() {}
+        assert!(matches!(inbox.take().as_slice(), [Notice::Room(7)]));
+        drop(body);
+        assert!(matches!(inbox.take().as_slice(), [Notice::Gone(7)]));
+        assert_eq!(stream.write(Bytes::from_static(b"late")), None);
+    }
+
+    #[test]
+    fn what_was_written_before_the_end_is_sent_in_order() {
+        let stream = Stream::new(1, Arc::new(Inbox::new().unwrap()));
+        let mut body = StreamBody(Arc::clone(&stream));
+        for piece in ["a", "b", "c"] {
+            stream.write(Bytes::from_static(piece.as_bytes()));
+        }
+        stream.end(Some(Bytes::from_static(b"d")), false);
+        assert_eq!(
+            poll(&mut body),
+            Poll::Ready(Some(Bytes::from_static(b"abcd")))
+        );
+        assert_eq!(poll(&mut body), Poll::Ready(None));
+    }
+
+    #[test]
+    fn an_offer_beyond_the_limits_is_refused() {
+        let stream = Stream::new(1, Arc::new(Inbox::new().unwrap()));
+        let mut body = StreamBody(Arc::clone(&stream));
+        let piece = Bytes::from_static(b"1234");
+        assert!(stream.offer(piece.clone(), 2, 100));
+        assert!(stream.offer(piece.clone(), 2, 100));
+        assert!(!stream.offer(piece.clone(), 2, 100));
+        assert!(!stream.offer(piece, 3, 10));
+        stream.end(Some(Bytes::from_static(b"too slow")), true);
+        assert_eq!(
+            poll(&mut body),
+            Poll::Ready(Some(Bytes::from_static(b"too slow")))
+        );
+    }
+}
