@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,8 +11,8 @@ import orjson
 
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.apiserver import definitions, encoding, sweeping
-from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver import definitions, encoding, sharing, sweeping
+from cloudwright.apiserver.admission import Admission, chain
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
@@ -48,6 +49,7 @@ async def start(
         await _ensure_namespace(core, name)
     if isinstance(authorizer, ChainAuthorizer):
         await upkeep.ensure(core)
+    core.admission.append(chain.standard(core, authorizer))
     return core
 
 
@@ -64,6 +66,12 @@ async def running(
     core = await start(store, authorizer, config=config, clock=clock, admission=admission)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweeping.run, core)
+        if not store.exclusive:
+            follower = sharing.Follower(core)
+            store.listen(follower)
+            core.addresses.begin_at(secrets.randbelow(core.addresses.network.num_addresses))
+            follower.lost()  # what was written since the core began to load
+            tasks.start_soon(follower.run)
         if isinstance(authorizer, ChainAuthorizer):
             tasks.start_soon(upkeep.run, core)
         yield core

@@ -15,6 +15,12 @@ class ClusterIPs:
         self._reserved = frozenset(reserved)
         self._next = 1
 
+    def begin_at(self, index: int) -> None:
+        """Hand out addresses from the one at ``index`` on: two API servers on one store begin far
+        from each other.
+        """
+        self._next = index % self.network.num_addresses
+
     def problem(self, address: str, holder: str) -> str | None:
         """Why ``holder`` cannot have ``address``, or ``None`` when it can."""
         try:
