@@ -11,10 +11,12 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cloudwright._base.environment import variable
 from cloudwright._base.errors import UnreachableError, UsageError
 from cloudwright._base.paths import Paths
+from cloudwright.client.credentials import Source, TokenFile, plugin
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -31,6 +33,12 @@ class Access:
     token: str = ""
     insecure: bool = False
     context: str = ""
+    proxy: str = ""
+    """An HTTP proxy to go through; empty: none."""
+    server_name: str = ""
+    """The name that the server's certificate must have, when it is not the URL's."""
+    source: Source | None = None
+    """Where a token or certificate comes from that changes with time."""
 
 
 def find(
@@ -54,7 +62,7 @@ def find(
             server=f"https://{host}:{port}",
             namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),
             ca=(SERVICE_ACCOUNT / "ca.crt").read_bytes(),
-            token=(SERVICE_ACCOUNT / "token").read_text().strip(),
+            source=TokenFile(SERVICE_ACCOUNT / "token"),
             context="in-cluster",
         )
     raise UnreachableError(
@@ -74,21 +82,78 @@ def read(file: Path, context: str | None = None) -> Access:
     cluster = _named(document, "clusters", str(chosen.get("cluster", "")), file).get("cluster")
     user = _named(document, "users", str(chosen.get("user", "")), file).get("user")
     cluster, user = cluster or {}, user or {}
-    if "exec" in user or "auth-provider" in user:
-        raise UsageError(f"{file}: user of {name} needs a plug-in, which is not supported")
-    token = str(user.get("token", ""))
-    if not token and user.get("tokenFile"):
-        token = _sibling(file, str(user["tokenFile"])).read_text().strip()
+    if "auth-provider" in user:
+        raise UsageError(
+            f"{file}: user of {name} has an auth-provider, which Kubernetes 1.26 removed",
+            hint="use exec, a credential plug-in",
+        )
+    server, ca = str(cluster.get("server", "")), _data(cluster, "certificate-authority", file)
+    source: Source | None = None
+    if user.get("tokenFile"):
+        source = TokenFile(_sibling(file, str(user["tokenFile"])))
+    elif user.get("exec"):
+        told = {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()}
+        section = dict(user["exec"])
+        if "/" in str(section.get("command")):
+            section["command"] = str(_sibling(file, str(section["command"])))
+        source = plugin(section, told, str(file))
     return Access(
-        server=str(cluster.get("server", "")),
+        server=server,
         namespace=str(chosen.get("namespace") or "default"),
-        ca=_data(cluster, "certificate-authority", file),
+        ca=ca,
         certificate=_data(user, "client-certificate", file),
         key=_data(user, "client-key", file),
-        token=token,
+        token="" if user.get("tokenFile") else str(user.get("token", "")),
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         context=name,
+        proxy=_proxy(str(cluster.get("proxy-url") or ""), server),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        source=source,
     )
+
+
+def _proxy(written: str, server: str) -> str:
+    """The kubeconfig's proxy, else the environment's as Go reads it. Raises UsageError."""
+    found = written
+    if not found:
+        host = (urlsplit(server).hostname or "").lower()
+        for name in ("HTTPS_PROXY", "https_proxy") if server.startswith("https") else ():
+            found = found or variable(name) or ""
+        if not found or _direct(host, variable("NO_PROXY") or variable("no_proxy") or ""):
+            return ""
+    if urlsplit(found).scheme not in ("http", "https"):
+        raise UsageError(
+            f"the proxy {found} is not supported", hint="only http:// and https:// are"
+        )
+    return found
+
+
+def _direct(host: str, exceptions: str) -> bool:
+    """Whether a host needs no proxy: loopback, or named in ``NO_PROXY`` (also by address range)."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is not None and address.is_loopback:
+        return True
+    for entry in (part.strip().lower().lstrip("*") for part in exceptions.split(",")):
+        if not entry:
+            continue
+        if address is None and (
+            host == entry.lstrip(".") or host.endswith(f".{entry.lstrip('.')}")
+        ):
+            return True
+        if address is not None:
+            try:
+                if address in ipaddress.ip_network(entry, strict=False):
+                    return True
+            except ValueError:
+                continue
+    return False
 
 
 def _load(file: Path) -> dict[str, Any]:

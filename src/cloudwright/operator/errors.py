@@ -2,7 +2,8 @@
 
 OperatorError
 ├─ HookError        a hook that is a URL did not answer 2xx in time
-└─ LeadershipLost   another operator leads now, or the API does not answer
+├─ LeadershipLost   another operator leads now, or the API does not answer
+└─ MeterError       nobody can say what a Service answers
 """
 
 from __future__ import annotations
@@ -26,3 +27,9 @@ class LeadershipLost(OperatorError):
     """Another operator leads now, or the API does not answer."""
 
     default_code = "CW4002"
+
+
+class MeterError(OperatorError):
+    """Nobody can say what a Service answers."""
+
+    default_code = "CW4003"

@@ -62,7 +62,39 @@ def test_files_are_named_relative_to_the_kubeconfig(tmp_path: Path) -> None:
         written(tmp_path, document(**{"client-certificate": "c.pem", "tokenFile": "token"}))
     )
     assert access.certificate == b"CERT"
-    assert access.token == "secret"
+    assert access.source is not None
+    assert access.source.obtain().token == "secret"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "environment", "expected"),
+    [
+        ({"proxy-url": "http://proxy:3128"}, {}, "http://proxy:3128"),
+        ({}, {"HTTPS_PROXY": "http://env:1"}, "http://env:1"),
+        ({}, {"HTTPS_PROXY": "http://env:1", "NO_PROXY": "x, .example.com"}, ""),
+        ({}, {"HTTPS_PROXY": "http://env:1", "NO_PROXY": "ample.com"}, "http://env:1"),
+        (
+            {"server": "https://10.1.2.3"},
+            {"HTTPS_PROXY": "http://e:1", "NO_PROXY": "10.0.0.0/8"},
+            "",
+        ),
+        ({"server": "https://127.0.0.1:6443"}, {"HTTPS_PROXY": "http://env:1"}, ""),
+    ],
+)
+def test_proxies(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: dict[str, str],
+    environment: dict[str, str],
+    expected: str,
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    made = document(token="t")
+    made["clusters"][0]["cluster"] = {"server": "https://api.example.com", **cluster}
+    assert kubeconfig.read(written(tmp_path, made)).proxy == expected
 
 
 def test_yaml_is_read_too(tmp_path: Path) -> None:
@@ -80,7 +112,8 @@ def test_yaml_is_read_too(tmp_path: Path) -> None:
         ("just text", None, "is not a kubeconfig"),
         (document(), "other", "contexts has no 'other'"),
         (document(), "broken", "clusters has no 'nowhere'"),
-        (document(exec={"command": "x"}), None, "needs a plug-in"),
+        (document(exec={"command": "x"}), None, "exec needs a command and apiVersion"),
+        (document(**{"auth-provider": {"name": "x"}}), None, "auth-provider"),
     ],
 )
 def test_bad_files_say_what_is_wrong(
@@ -127,4 +160,6 @@ def test_inside_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     access = kubeconfig.find(state_dir=str(tmp_path / "state"))
-    assert (access.server, access.token, access.namespace) == ("https://10.96.0.1:443", "t", "ns")
+    assert (access.server, access.namespace) == ("https://10.96.0.1:443", "ns")
+    assert access.source is not None
+    assert access.source.obtain().token == "t"

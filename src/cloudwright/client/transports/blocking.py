@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from cloudwright._base.errors import TimedOutError, UnreachableError
 from cloudwright.client import requests
+from cloudwright.client.credentials import Credential
 from cloudwright.client.errors import from_reply, from_status
 from cloudwright.client.kubeconfig import Access
 from cloudwright.client.transport import Reply, Request
@@ -41,19 +42,34 @@ class BlockingClient:
         host, port = self._parts.hostname or "", self._parts.port
         if self._parts.scheme == "http":
             return http.client.HTTPConnection(host, port or 80, timeout=timeout)
+        credential = self._credential()
         if self._context is None:
             from cloudwright.client.transports.tls import context
 
-            self._context = context(self.access)
-        return http.client.HTTPSConnection(
-            host, port or 443, timeout=timeout, context=self._context
+            self._context = context(self.access, credential)
+        if not self.access.proxy:
+            return http.client.HTTPSConnection(
+                host, port or 443, timeout=timeout, context=self._context
+            )
+        way = urlsplit(self.access.proxy)
+        connection = http.client.HTTPSConnection(
+            way.hostname or "", way.port or 3128, timeout=timeout, context=self._context
         )
+        connection.set_tunnel(host, port or 443)
+        return connection
+
+    def _credential(self) -> Credential | None:
+        """The credential in force of an access whose credentials change."""
+        source = self.access.source
+        return None if source is None else source.fresh() or source.obtain()
 
     def headers(self) -> dict[str, str]:
         """Headers of every request."""
         own = {"user-agent": "cloudwright-cli", "accept": "application/json"}
-        if self.access.token:
-            own["authorization"] = f"Bearer {self.access.token}"
+        credential = self._credential()
+        token = credential.token if credential is not None else self.access.token
+        if token:
+            own["authorization"] = f"Bearer {token}"
         return own
 
     def target(self, request: Request) -> str:
