@@ -1,4 +1,4 @@
-"""Write ``src/cloudwright/model/schema/types.gz``: Kubernetes' Go types, as far as bytes depend on
+"""Write ``src/cloudwright/model/schema/types.json.gz``: Kubernetes' Go types, as far as bytes depend on
 them.
 
 Go's struct tags say everything that is needed to read and write an object as Go does, in JSON and
@@ -12,7 +12,7 @@ One line a type, sorted by name: ``apps/v1.DeploymentSpec``, a tab, and JSON
 ``[[number, name, type, flags, Go type], …]`` in the order of the struct. Types are ``string bool int
 double bytes``, a type's name, ``map:TYPE``, ``items:TYPE`` (a message around a list), or one of the
 special ones (``quantity time microtime duration intstr raw fields json orbool orarray orstrings``).
-Flags: ``i`` inlined, ``r`` a list, ``p`` a pointer, ``o`` omitempty, ``z`` omitzero.
+A field numbered 0 is in JSON only. Flags: ``i`` inlined, ``r`` a list, ``p`` a pointer, ``o`` omitempty, ``z`` omitzero.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from cloudwright.model.resources import BUILT_IN
 
 VERSION = "v0.36.0"
-TARGET = Path(__file__).parent.parent / "src/cloudwright/model/schema/types.gz"
+TARGET = Path(__file__).parent.parent / "src/cloudwright/model/schema/types.json.gz"
 META = "meta/v1"
 OURS = {"platform.example.com", "cloudwright.dev"}
 ELSEWHERE = {
@@ -47,6 +47,7 @@ EXTRA = {
     "WatchEvent PartialObjectMetadata PartialObjectMetadataList",
 }
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+EMPTY = re.compile(r"^type (\w+) struct ?\{ ?\}", re.MULTILINE)
 ALIAS = re.compile(
     r"^type (\w+) (?!struct|interface|func)((?:map\[\w+\]|\[\])?[\w.]+)", re.MULTILINE
 )
@@ -71,7 +72,7 @@ SPECIAL = {
     "JSONSchemaPropsOrArray": "orarray",
     "JSONSchemaPropsOrStringArray": "orstrings",
 }
-OWNERS = {"metav1": META, "v1": "core/v1", "corev1": "core/v1", "rbacv1": "rbac/v1"}
+OWNERS = {"metav1": META, **dict.fromkeys(("v1", "corev1", "apiv1"), "core/v1")}
 
 
 def directory_of(package: str) -> Path:
@@ -111,6 +112,7 @@ class Source:
             text = file.read_text()
             for struct, body in STRUCT.findall(text):
                 self.structs[f"{package}.{struct}"] = body
+            self.structs.update((f"{package}.{name}", "") for name in EMPTY.findall(text))
             for alias, target in ALIAS.findall(text):
                 self.aliases[f"{package}.{alias}"] = target
             for block in re.findall(r"^type \((.*?)^\)", text, re.MULTILINE | re.DOTALL):
@@ -158,22 +160,20 @@ class Source:
         package = name.rpartition(".")[0]
         self.read(package)
         found: list[list[Any]] = []
-        for _, go, tag in FIELD.findall(self.structs[name]):
+        if re.search(r"^\t(?:metav1\.)?TypeMeta[ \t]", self.structs[name], re.MULTILINE):
+            found += [[0, key, "string", "o", "string"] for key in ("kind", "apiVersion")]
+        for field, go, tag in FIELD.findall(self.structs[name]):
             number = re.search(r'protobuf:"\w+,(\d+),', tag)
             names = re.search(r'json:"([^"]*)"', tag)
             json_name, *options = (names[1] if names else "").split(",")
             if number is None or json_name == "-":
                 continue
             kind, listed = self.type_of(go, package)
-            flags = "i" * ("inline" in options or (not json_name and not _)) + "r" * listed
+            flags = "i" * ("inline" in options or not (json_name or field)) + "r" * listed
             flags += "p" * go.startswith("*")
             flags += "o" * ("omitempty" in options) + "z" * ("omitzero" in options)
             found.append([int(number[1]), json_name, kind, flags, shown(go, package)])
         return found
-
-    def list_of(self, name: str) -> list[list[Any]]:
-        """The fields of a kind's list."""
-        return self.fields(f"{name}List")
 
 
 def shown(go: str, package: str) -> str:

@@ -2,6 +2,7 @@
 mod face;
 mod layers;
 mod merge;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -18,6 +19,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::version;
+    #[pymodule_export]
+    use crate::wire::{WireError, WireTypes, canonical_quantity};
 }
 
 /// The version of the native parts, to be compared with the package's own.
