@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Reason = Literal[
-    "Required", "Invalid", "Unknown", "Duplicate", "Forbidden", "NotSupported", "TooLong"
+    "Required", "Invalid", "Unknown", "Duplicate", "Forbidden", "NotSupported", "TooLong", "TooMany"
 ]
 
 _TITLES: dict[str, str] = {
@@ -19,8 +19,11 @@ _TITLES: dict[str, str] = {
     "Forbidden": "Forbidden",
     "NotSupported": "Unsupported value",
     "TooLong": "Too long",
+    "TooMany": "Too many",
 }
 _WITHOUT_VALUE = ("Required", "Forbidden", "TooLong", "Unknown")
+OMITTED: object = object()
+"""The value of an ``invalid`` field that is too large, or too secret, to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class FieldError:
     def body(self) -> str:
         """The text after the path: ``Invalid value: "x": must be …``."""
         text = _TITLES[self.reason]
-        if self.reason not in _WITHOUT_VALUE:
+        if self.reason not in _WITHOUT_VALUE and self.value is not OMITTED:
             text += f": {_shown(self.value)}"
         return f"{text}: {self.message}" if self.message else text
 
@@ -90,6 +93,11 @@ def not_supported(path: str, value: object, allowed: Iterable[str]) -> FieldErro
 def too_long(path: str, limit: int, unit: str = "bytes") -> FieldError:
     """The text is longer than ``limit``."""
     return FieldError(path, "TooLong", f"may not be more than {limit} {unit}")
+
+
+def too_many(path: str, count: int, limit: int) -> FieldError:
+    """The list has more entries than ``limit``."""
+    return FieldError(path, "TooMany", f"must have at most {limit} items", count)
 
 
 def summary(kind: str, group: str, name: str, errors: Iterable[FieldError]) -> str:

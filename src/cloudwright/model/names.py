@@ -87,6 +87,22 @@ def dns_subdomain_problems(text: str) -> list[str]:
     )
 
 
+def wildcard_problems(text: str) -> list[str]:
+    """Whether ``text`` is ``*.`` and an RFC 1123 subdomain."""
+    return _check(
+        text,
+        SUBDOMAIN_MAX,
+        rf"\*\.{_SUBDOMAIN}",
+        _wrong(
+            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain,"
+            " which must consist of lower case alphanumeric characters, '-' or '.' and end with an"
+            " alphanumeric character",
+            rf"\*\.{_SUBDOMAIN}",
+            "*.example.com",
+        ),
+    )
+
+
 def label_value_problems(text: str) -> list[str]:
     """Whether ``text`` may be a label's value."""
     return _check(

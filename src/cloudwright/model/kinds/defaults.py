@@ -29,6 +29,13 @@ def pod_spec(spec: Object) -> None:
         _volume(volume)
 
 
+def template(holder: Object) -> None:
+    """Defaults of the pods to be, of whatever has a ``template``."""
+    found = holder.get("template")
+    if isinstance(found, dict):
+        pod_spec(found.setdefault("spec", {}))
+
+
 def requests_from_limits(spec: Object) -> None:
     """A limit without a request is the request too (pods only, not templates)."""
     for kind in ("initContainers", "containers"):

@@ -13,20 +13,33 @@ from cloudwright.model.objects import Object
 _DEADLINE, _HISTORY = 600, 10
 
 
+def percent_errors(value: object, path: str) -> list[FieldError]:
+    """What is wrong with a number or a percentage up to ``"100%"``."""
+    if isinstance(value, str):
+        if re.fullmatch(r"[0-9]+%", value) is None:
+            message = "a valid percent string must be a numeric string followed by an ending '%'"
+            shown = f"{message} (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"
+            return [fields.invalid(path, value, shown)]
+        if int(value[:-1]) > 100:
+            return [fields.invalid(path, value, "must not be greater than 100%")]
+    elif whole(value) and int(str(value)) < 0:
+        message = "must be greater than or equal to 0"
+        return [fields.invalid(path, value, message)]
+    return []
+
+
 def surge_errors(numbers: Object, path: str) -> list[FieldError]:
     """What is wrong with ``maxSurge`` and ``maxUnavailable``: numbers or ``"25%"``, not both 0."""
+    surge, unavailable = numbers.get("maxSurge"), numbers.get("maxUnavailable")
     found: list[FieldError] = []
-    for key in ("maxSurge", "maxUnavailable"):
-        value = numbers.get(key)
-        if isinstance(value, str) and re.fullmatch(r"\d+%", value) is None:
-            message = "a valid percent string must be a numeric string followed by an ending '%'"
-            found.append(fields.invalid(f"{path}.{key}", value, f"{message} (e.g. '1%' or '93%')"))
-        elif key == "maxUnavailable" and isinstance(value, str) and int(value[:-1]) > 100:
-            found.append(fields.invalid(f"{path}.{key}", value, "must not be greater than 100%"))
-    found += not_negative(numbers, path, "maxSurge", "maxUnavailable")
-    if not found and _zero(numbers.get("maxSurge")) and _zero(numbers.get("maxUnavailable")):
+    if unavailable is not None:
+        found += percent_errors(unavailable, f"{path}.maxUnavailable")
+    if surge is not None:
+        over = isinstance(surge, str) and surge[:-1].isdigit() and surge.endswith("%")
+        found += [] if over else percent_errors(surge, f"{path}.maxSurge")
+    if not found and _zero(surge) and _zero(unavailable):
         message = "may not be 0 when `maxSurge` is 0"
-        found.append(fields.invalid(f"{path}.maxUnavailable", 0, message))
+        found.append(fields.invalid(f"{path}.maxUnavailable", unavailable, message))
     return found
 
 

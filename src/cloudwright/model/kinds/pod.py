@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudwright.model import fields, names, resources
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds import containers, defaults
+from cloudwright.model.kinds import containers, defaults, labels
 from cloudwright.model.kinds.spec import (
     KindSpec,
     mapping,
@@ -55,20 +55,21 @@ def spec_errors(spec: Object, path: str) -> list[FieldError]:
     return found
 
 
-def template_errors(template: Object, path: str) -> list[FieldError]:
-    """What is wrong with the template of a workload that keeps its pods running."""
+def template_errors(template: Object, path: str, keeper: str = "ReplicaSet") -> list[FieldError]:
+    """What is wrong with a template. ``keeper`` is the kind that keeps its pods running; empty:
+    they may end.
+    """
     spec = mapping(template, "spec")
-    found = spec_errors(spec, f"{path}.spec")
+    found = labels.label_errors(mapping(mapping(template, "metadata"), "labels"), f"{path}.labels")
+    found += spec_errors(spec, f"{path}.spec")
+    if not keeper:
+        return found
     if spec.get("restartPolicy", "Always") != "Always":
         found += one_of(spec, f"{path}.spec", "restartPolicy", ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
-        message = "activeDeadlineSeconds in ReplicaSet is not supported"
+        word = "supported" if keeper in ("ReplicaSet", "ReplicationController") else "Supported"
+        message = f"activeDeadlineSeconds in {keeper} is not {word}"
         found.append(fields.forbidden(f"{path}.spec.activeDeadlineSeconds", message))
-    labels = mapping(mapping(template, "metadata"), "labels")
-    for key, value in labels.items():
-        where = f"{path}.metadata.labels"
-        found += wrong(where, key, names.qualified_name_problems(key))
-        found += wrong(where, value, names.label_value_problems(str(value)))
     return found
 
 

@@ -23,6 +23,10 @@ def _no_defaults(_obj: Object) -> None:
     """A kind without defaults."""
 
 
+def _no_keeping(_new: Object, _old: Object) -> None:
+    """A kind whose updates are what they say."""
+
+
 def _no_check(_obj: Object, _old: Object | None) -> list[FieldError]:
     return []
 
@@ -45,6 +49,10 @@ class KindSpec:
     keep_status: bool = False
     """A creator may set the status (a Node tells of itself)."""
     name_problems: Problems = names.dns_subdomain_problems
+    begin: Defaults = _no_defaults
+    """What the server writes into a new object, after its defaults."""
+    keep: Callable[[Object, Object], None] = _no_keeping
+    """What an update keeps of the old object, or counts: ``keep(new, old)``."""
 
     def prepare_create(self, obj: Object, now: datetime) -> None:
         """Fill in defaults and the first status; drop a status that a user may not set."""
@@ -52,13 +60,14 @@ class KindSpec:
         if "status" in self.resource.subresources and not self.keep_status:
             obj.pop("status", None)
         self.defaults(obj)
+        self.begin(obj)
         if self.initial_status is not None:
             obj["status"] = self.initial_status(obj)
 
     def prepare_update(self, new: Object, old: Object) -> None:
-        """Fill in defaults."""
-        del old
+        """Fill in defaults, and what is kept of the old object."""
         self.defaults(new)
+        self.keep(new, old)
 
     def validate(self, obj: Object, old: Object | None) -> list[FieldError]:
         """Everything that is wrong, by field path, in document order.
