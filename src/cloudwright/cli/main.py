@@ -37,7 +37,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "logs": "show what containers print",
         "exec": "run a command in a container",
         "port-forward": "reach a pod's port from here",
-        "rollout": "status, history, pause, resume, restart, undo of a roll-out",
+        "rollout": "status, history, pause, resume, promote, abort, undo of a roll-out",
         "rollback": "bring a MicroService back to its last good version",
         "top": "CPU and memory of pods and nodes",
         "events": "what happened, newest last",
@@ -48,6 +48,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "images": "list, import, export and remove images",
     },
     "Other": {
+        "operator": "the controllers alone, on any Kubernetes cluster",
         "mesh": "certificates and what each proxy is told",
         "completion": "shell completion for bash, zsh or fish",
         "version": "versions of client, native parts and server",

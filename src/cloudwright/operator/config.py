@@ -36,5 +36,7 @@ class Config:
     """Seconds between two looks at the load of what scales by itself."""
     volume_directory: str = ""
     """Where nodes keep volumes of provisioner ``cloudwright.dev/local``; empty: none are made."""
+    ingress_address: str = ""
+    """Address of the gateway, for the status of Ingresses; empty: it is not told."""
     dry_run: bool = False
     """Decide and report, but write nothing."""

@@ -17,6 +17,7 @@ from cloudwright.operator.controllers.deployment import DeploymentController
 from cloudwright.operator.controllers.disruption import DisruptionController
 from cloudwright.operator.controllers.endpoints import EndpointsController
 from cloudwright.operator.controllers.gc import GarbageCollector
+from cloudwright.operator.controllers.ingress import IngressController
 from cloudwright.operator.controllers.job import JobController
 from cloudwright.operator.controllers.microservice import MicroServiceController
 from cloudwright.operator.controllers.namespace import NamespaceController
@@ -47,6 +48,7 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "disruption": DisruptionController,
     "quota": QuotaController,
     "volumes": VolumeController,
+    "ingress": IngressController,
     "endpoints": EndpointsController,
     "gc": GarbageCollector,
     "namespace": NamespaceController,

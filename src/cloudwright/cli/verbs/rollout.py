@@ -1,9 +1,11 @@
-"""Roll-outs of Deployments (and MicroServices, through theirs).
+"""Roll-outs of MicroServices and Deployments.
 
 cloudwright rollout status ms/payment         wait until it is done, showing the progress
-cloudwright rollout history deploy/payment    its revisions
-cloudwright rollout undo deploy/payment       to the one before, or --to-revision N
-cloudwright rollout restart|pause|resume deploy/payment
+cloudwright rollout history ms/payment        its revisions (also deploy/payment)
+cloudwright rollout undo ms/payment           to the one before, or --to-revision N
+cloudwright rollout pause|resume ms/payment   stay at a step; go on, also past an approval
+cloudwright rollout promote|abort ms/payment  skip the steps that are left; go back
+cloudwright rollout restart deploy/payment
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from datetime import UTC, datetime
 
 from cloudwright._base.clock import rfc3339
 from cloudwright._base.errors import NotFoundError, UsageError
-from cloudwright.cli import sessions, waiting
+from cloudwright.cli import services, sessions, waiting
 from cloudwright.cli.sessions import Session
 from cloudwright.cli.terminal import Terminal
 from cloudwright.model.objects import Object, annotations_of, name_of, owned_by
@@ -22,7 +24,7 @@ from cloudwright.model.resources import DEPLOYMENT, MICRO_SERVICE, REPLICA_SET, 
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-ACTIONS = ("status", "history", "undo", "restart", "pause", "resume")
+ACTIONS = ("status", "history", "undo", "restart", "pause", "resume", "promote", "abort")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", default="300s", metavar="TIME")
     parser.add_argument("-w", "--watch", action=argparse.BooleanOptionalAction, default=True)
     sessions.add_namespace(parser, everywhere=False)
+    sessions.add_dry_run(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -55,10 +58,12 @@ def _act(
     if args.action == "status":
         _status(session, resource, name, space, args, terminal)
         return
-    if resource == MICRO_SERVICE and args.action == "undo":
+    if resource == MICRO_SERVICE and args.action != "restart":
+        services.act(session, name, space, args, terminal)
+        return
+    if args.action in ("promote", "abort"):
         raise UsageError(
-            "a MicroService goes back by its version",
-            hint=f"cloudwright rollback {name}, or patch spec.version",
+            f"only a MicroService can be {services.WORDS[args.action]}", hint="ms/NAME"
         )
     deployment = session.client.get(DEPLOYMENT, name, space)
     if args.action == "history":
@@ -73,7 +78,7 @@ def _act(
     else:
         patch = {"spec": {"paused": args.action == "pause"}}
         word = f"{args.action}d"
-    session.client.patch(DEPLOYMENT, name, patch, space)
+    session.client.patch(DEPLOYMENT, name, patch, space, query=sessions.dry_query(args))
     terminal.data(f"deployment.apps/{name} {word}")
 
 
@@ -147,17 +152,6 @@ def _undo(session: Session, deployment: Object, revision: int) -> Object:
     metadata = {**template["metadata"], "labels": labels}
     return {
         "spec": {
-            "template": _replacing(current_template, {**template, "metadata": metadata}),
+            "template": services.replacing(current_template, {**template, "metadata": metadata}),
         }
     }
-
-
-def _replacing(old: Object, new: Object) -> Object:
-    """``new`` as a merge patch that also removes what only ``old`` has."""
-    patch: Object = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        if isinstance(value, dict) and isinstance(old.get(key), dict):
-            patch[key] = _replacing(old[key], value)
-        else:
-            patch[key] = value
-    return patch
