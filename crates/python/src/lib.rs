@@ -1,13 +1,17 @@
 //! The extension module `cloudwright._native`: thin wrappers, no logic of their own.
+mod cel;
 mod face;
 mod layers;
 mod merge;
+mod values;
 mod wire;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use crate::cel::{CelActivation, CelDocument, CelEnvironment, CelError, CelProgram};
     #[pymodule_export]
     use crate::face::FaceServer;
     #[pymodule_export]
