@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.apiserver_core.kit import opened
+from tests.unit.apiserver_store.kit import opened
 
 pytestmark = pytest.mark.anyio
 
