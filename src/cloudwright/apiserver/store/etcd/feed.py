@@ -7,6 +7,7 @@ from collections.abc import Callable
 import anyio
 
 from cloudwright._base import logs
+from cloudwright.apiserver.errors import StoreCorruptError
 from cloudwright.apiserver.store.etcd import connection
 from cloudwright.apiserver.store.etcd.connection import Members, RpcError
 from cloudwright.apiserver.store.etcd.pb import etcd_pb2 as pb
@@ -67,7 +68,7 @@ class Feed:
             async for response in stream:
                 if response.compact_revision:
                     # We were cut off for longer than etcd keeps history.
-                    self._lost(max(response.compact_revision, self._hub.published + 1))
+                    await self._lost()
                     return
                 if response.canceled:
                     _log.warning("etcd ended the watch", extra={"why": response.cancel_reason})
@@ -80,17 +81,25 @@ class Feed:
 
     def _publish(self, response: pb.WatchResponse) -> None:
         for one in response.events:
-            event = self._event(one)
-            self._hub.publish(event)
+            try:
+                event = self._event(one)
+            except StoreCorruptError as error:
+                _log.error("%s", error.message)
+                self._hub.advance(one.kv.mod_revision)
+            else:
+                self._hub.publish(event)
         if not response.events and not response.created:
             self._hub.advance(int(response.header.revision))
         self._mark(self._hub.published)
         self._arrived.set()
         self._arrived = anyio.Event()
 
-    def _lost(self, revision: int) -> None:
+    async def _lost(self) -> None:
+        """Go on from what there is now."""
+        request = pb.RangeRequest(key=self._prefix.encode(), limit=1, count_only=True)
+        response = await self._members.read("range", request)
         _log.error("events of etcd were missed; watchers must list again")
-        self._hub.restart(revision)
+        self._hub.restart(int(response.header.revision))
         self._arrived.set()
         self._arrived = anyio.Event()
 
@@ -98,10 +107,10 @@ class Feed:
         kv, before = one.kv, one.prev_kv
         key = kv.key.decode()[len(self._prefix) :]
         revision = kv.mod_revision
-        previous = unpack(before.value, before.mod_revision) if before.key else None
+        previous = unpack(before.value, before.mod_revision, kv.key) if before.key else None
         if one.type == pb.Event.DELETE:
             # etcd keeps no last words: the state before, at the revision of the deletion.
-            value = unpack(before.value, revision) if before.key else b""
+            value = unpack(before.value, revision, kv.key) if before.key else b""
             return Event(revision, key, True, False, value, previous)
         created = kv.create_revision == revision
-        return Event(revision, key, False, created, unpack(kv.value, revision), previous)
+        return Event(revision, key, False, created, unpack(kv.value, revision, kv.key), previous)

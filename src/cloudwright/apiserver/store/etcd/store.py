@@ -193,7 +193,7 @@ class EtcdStore:
 
     def _record(self, kv: pb.KeyValue) -> Record:
         key = kv.key.decode()[len(self._prefix) :]
-        value = unpack(kv.value, kv.mod_revision)
+        value = unpack(kv.value, kv.mod_revision, kv.key)
         return Record(key, kv.mod_revision, kv.create_revision, value)
 
     async def _read(self, request: pb.RangeRequest) -> pb.RangeResponse:

@@ -17,8 +17,8 @@ def pack(template: Template) -> bytes:
     return len(template.head).to_bytes(_HEAD, "big") + template.head + template.tail
 
 
-def unpack(raw: bytes, revision: int) -> bytes:
-    """The value, stamped with ``revision``.
+def unpack(raw: bytes, revision: int, key: bytes) -> bytes:
+    """The value of ``key``, stamped with ``revision``.
 
     Raises:
         StoreCorruptError: nobody of ours wrote ``raw``.
@@ -26,7 +26,8 @@ def unpack(raw: bytes, revision: int) -> bytes:
     at = _HEAD + int.from_bytes(raw[:_HEAD], "big")
     if len(raw) < _HEAD or at > len(raw):
         raise StoreCorruptError(
-            f"a value in etcd (revision {revision}) was not written by Cloudwright",
+            f"the value of {key.decode(errors='replace')} in etcd (revision {revision}) was not "
+            "written by Cloudwright",
             hint="give Cloudwright a key prefix of its own: etcd://HOST:PORT/PREFIX",
         )
     return b"%b%d%b" % (raw[_HEAD:at], revision, raw[at:])
