@@ -88,6 +88,9 @@ class FaceServer:
     ) -> None:
         """Takes the listening descriptor and PEM texts; raises OSError and ValueError."""
 
+    def listen(self, listener: int) -> None:
+        """Takes a further listening descriptor; raises OSError."""
+
     def fileno(self) -> int:
         """Readable when something can be taken."""
 

@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
     answer::{Answer, Head},
@@ -29,6 +29,8 @@ use crate::{
     waiting::{Room, Waiting},
 };
 
+const DOORS_WAITING_MAX: usize = 8;
+
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -44,6 +46,7 @@ pub struct Server {
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
     phase: watch::Sender<Phase>,
     end: watch::Sender<Option<Duration>>,
+    doors: mpsc::Sender<TcpListener>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -73,6 +76,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let (phase, watching) = watch::channel(Phase::Serving);
         let (end, ending) = watch::channel(None);
+        let (doors, opened) = mpsc::channel(DOORS_WAITING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -81,7 +85,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("face".into())
             .spawn(move || {
-                runtime.block_on(run(inside, listener, watching, ending));
+                runtime.block_on(run(inside, listener, opened, watching, ending));
                 runtime.shutdown_background();
             })?;
         Ok(Self {
@@ -89,8 +93,17 @@ impl Server {
             streams: Mutex::default(),
             phase,
             end,
+            doors,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Serves on a further listener too, until the server stops.
+    pub fn listen(&self, listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.doors
+            .try_send(listener)
+            .map_err(|_| io::Error::other("the server is stopping"))
     }
 
     /// The eventfd that is readable when something waits to be taken.
@@ -284,13 +297,22 @@ impl Drop for Server {
 async fn run(
     shared: Arc<Shared>,
     listener: TcpListener,
+    mut opened: mpsc::Receiver<TcpListener>,
     phase: watch::Receiver<Phase>,
     mut end: watch::Receiver<Option<Duration>>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
-    let accepting = accept(Arc::clone(&shared), listener, phase);
+    let further = async {
+        while let Some(listener) = opened.recv().await {
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                tokio::spawn(accept(Arc::clone(&shared), listener, phase.clone()));
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let accepting = accept(Arc::clone(&shared), listener, phase.clone());
     let fanning = shared.fan.run(&shared.config, &shared.counts);
     let work = async {
         tokio::join!(accepting, fanning);
@@ -311,5 +333,5 @@ async fn run(
         };
         tokio::time::sleep(grace).await;
     };
-    tokio::select! { () = work => {}, () = deadline => {} }
+    tokio::select! { () = work => {}, () = deadline => {}, () = further => {} }
 }

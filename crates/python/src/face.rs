@@ -203,6 +203,13 @@ impl FaceServer {
         })
     }
 
+    fn listen(&self, listener: RawFd) -> PyResult<()> {
+        // SAFETY: the caller gives this descriptor away (Python's `socket.detach`).
+        #[allow(unsafe_code)]
+        let listener = TcpListener::from(unsafe { OwnedFd::from_raw_fd(listener) });
+        self.server.listen(listener).map_err(Into::into)
+    }
+
     fn fileno(&self) -> RawFd {
         self.server.bell()
     }

@@ -44,6 +44,9 @@ class CoreConfig:
     service_cidr: str = "10.96.0.0/16"
     reserved_ips: tuple[str, ...] = ("10.96.0.1", "10.96.0.10")
     """Addresses no Service gets by itself: the API's own and the DNS resolver's."""
+    service_accounts: bool = False
+    """Whether each pod must have a service account and gets its token: where a controller makes
+    the account ``default`` (kube-apiserver's admission plug-in ServiceAccount)."""
     object_bytes_max: int = 1536 * 1024
     body_bytes_max: int = 3 * 1024 * 1024
     bookmark_seconds: float = 60.0

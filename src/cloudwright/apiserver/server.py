@@ -65,6 +65,11 @@ class Serving:
     host: str
     port: int
     face: Face
+    server: FaceServer
+
+    def listen(self, host: str, port: int) -> None:
+        """Serve on a further address too. Raises ConflictError, CloudwrightError."""
+        self.server.listen(ports.listen(host, port).detach())
 
     @property
     def url(self) -> str:
@@ -111,7 +116,7 @@ async def serve(
         tasks.start_soon(feed.fill)
         tasks.start_soon(_renew, pki, names, server, config.renew_every)
         try:
-            yield Serving(config.host, port, face)
+            yield Serving(config.host, port, face, server)
         finally:
             with anyio.CancelScope(shield=True):
                 await exchanges.stop(config.drain_seconds)

@@ -205,7 +205,7 @@ class BridgeDatapath:
     def _prepare_inside(self, fresh: bool) -> bool:
         """Rules, sysctls, loopback; whether the pod's end of a veth pair is there already."""
         config = self._config
-        nft.load(rules.pod(config.sidecar, fresh=fresh), program=config.nft)
+        nft.load(rules.pod(config, fresh=fresh), program=config.nft)
         for name, value in _POD_SYSCTLS:
             write_sysctl(name, value)
         with Netlink() as kernel:

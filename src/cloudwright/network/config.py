@@ -27,6 +27,19 @@ class SidecarPorts:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiDoor:
+    """Where pods find the Kubernetes API: what they ask for, and where it listens on the node.
+
+    Its traffic does not pass through sidecars: it has TLS and credentials of its own.
+    """
+
+    service: IPv4Address
+    service_port: int
+    node_port: int
+    """On ``NetworkConfig.node_address``."""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """One machine's pod network. ``store`` is the file that keeps the address leases.
 
@@ -44,6 +57,8 @@ class NetworkConfig:
     mtu: int = 1500
     netns_dir: Path = Path("/run/netns")
     sidecar: SidecarPorts = field(default_factory=SidecarPorts)
+    api: ApiDoor | None = None
+    """``None``: pods do not reach the API."""
     nft: str = "nft"
     """The program that loads packet rules."""
 

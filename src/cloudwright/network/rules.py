@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
-from cloudwright.network.config import NetworkConfig, SidecarPorts
+from cloudwright.network.config import NetworkConfig
 from cloudwright.network.names import POD_INTERFACE, host_table
 
 POD_TABLE = "cloudwright"
@@ -28,17 +28,25 @@ def remove(table: str) -> str:
     return f"add table inet {table}\ndelete table inet {table}\n"
 
 
-def pod(ports: SidecarPorts, *, fresh: bool = False) -> str:
-    """The table inside a pod: everything goes through the sidecar, nothing else comes in.
+def pod(config: NetworkConfig, *, fresh: bool = False) -> str:
+    """The table inside a pod: everything goes through the sidecar, nothing else comes in. Only
+    the Kubernetes API is asked directly.
 
     ``fresh``: the namespace is new and has no table yet (replacing costs 15 ms more: the kernel
     waits until nobody can see the old rules).
     """
+    ports, api = config.sidecar, ""
+    if config.api is not None:
+        door, node = config.api, config.node_address
+        api = (
+            f"\t\tip daddr {door.service} tcp dport {door.service_port} counter "
+            f"dnat ip to {node}:{door.node_port}\n"
+        )
     body = f"""\
 	chain output {{
 		type nat hook output priority -100; policy accept;
 		meta skuid {ports.uid} return
-		udp dport 53 counter redirect to :{ports.dns}
+{api}		udp dport 53 counter redirect to :{ports.dns}
 		tcp dport 53 counter redirect to :{ports.dns}
 		ip daddr 127.0.0.0/8 return
 		ip6 daddr ::1 return
@@ -66,7 +74,12 @@ def host(config: NetworkConfig, egress: Iterable[IPv4Address]) -> str:
     """
     elements = ", ".join(str(ip) for ip in sorted(egress))
     filled = f"\n\t\telements = {{ {elements} }}" if elements else ""
-    bridge = config.bridge
+    bridge, api = config.bridge, ""
+    if config.api is not None:
+        api = (
+            f'\t\tiifname "{bridge}" ip daddr {config.node_address} '
+            f"tcp dport {config.api.node_port} counter accept\n"
+        )
     return _replace(
         host_table(bridge),
         f"""\
@@ -86,7 +99,7 @@ def host(config: NetworkConfig, egress: Iterable[IPv4Address]) -> str:
 		type filter hook input priority 0; policy accept;
 		iifname "{bridge}" ct state established,related accept
 		iifname "{bridge}" ip protocol icmp accept
-		iifname "{bridge}" counter drop
+{api}		iifname "{bridge}" counter drop
 	}}
 	chain postrouting {{
 		type nat hook postrouting priority 100; policy accept;

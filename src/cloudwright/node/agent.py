@@ -19,17 +19,18 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock, rfc3339_micro
 from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright.client.client import Client
-from cloudwright.client.informer import Callbacks, Informer
+from cloudwright.client.informer import Informer
 from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import Object, key_of, name_of, namespace_of, uid_of
-from cloudwright.model.resources import CONFIG_MAP, LEASE, NODE, POD, SECRET
+from cloudwright.model.resources import LEASE, NODE, POD
 from cloudwright.model.sandbox import ContainerState, Usage
-from cloudwright.node import claims, orphans, registration
+from cloudwright.node import claims, orphans, registration, tokens
 from cloudwright.node.config import NodeConfig
 from cloudwright.node.errors import describe
 from cloudwright.node.memory import Found
 from cloudwright.node.names import parse_container_id, short, sidecar_id
 from cloudwright.node.neighbours import Neighbours
+from cloudwright.node.objects import PodObjects
 from cloudwright.node.ports import Hooks, Mesh, PodNetwork, Runtime
 from cloudwright.node.restarts import retry_delay
 from cloudwright.node.vitals import Vitals
@@ -67,10 +68,7 @@ class NodeAgent:
         clock = clock or SystemClock()
         name = config.node_name
         self._pods = Informer(client, POD, field_selector=f"spec.nodeName={name}")
-        self._objects = {
-            "ConfigMap": Informer(client, CONFIG_MAP),
-            "Secret": Informer(client, SECRET),
-        }
+        self._objects = PodObjects(client, self._object)
         self.node = Neighbours(
             client=client,
             recorder=Recorder(client, "kubelet", host=name, clock=clock),
@@ -80,7 +78,7 @@ class NodeAgent:
             hooks=hooks,
             config=config,
             clock=clock,
-            lookup=self._lookup,
+            objects=self._objects,
             vitals=vitals or Vitals(),
             machine=registration.allocatable(registration.capacity(config)),
         )
@@ -94,17 +92,15 @@ class NodeAgent:
         node = await self._retried(self._register)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            for informer in (self._pods, *self._objects.values()):
-                tasks.start_soon(informer.run)
+            tasks.start_soon(self._pods.run)
+            tasks.start_soon(self._objects.run)
             tasks.start_soon(self._heartbeat, node)
             tasks.start_soon(self._node_status)
             tasks.start_soon(claims.clean_up, self.node)
-            for informer in (self._pods, *self._objects.values()):
-                await informer.wait_synced()
+            await self._pods.wait_synced()
+            await self._objects.wait_running()
             self._found = await self._retried(self._look_around)
             tasks.start_soon(self._runtime_events)
-            for kind, informer in self._objects.items():
-                informer.add_handler(Callbacks(partial(self._object, kind)))
             self._pods.add_handler(self)
             tasks.start_soon(self._collect)
             task_status.started()
@@ -151,6 +147,7 @@ class NodeAgent:
             return
         worker = PodWorker(self.node, obj, self._found.get(uid, Found()))
         self._workers[uid] = worker
+        self._objects.hold(obj)
         self._tasks.start_soon(self._work, worker)
         self._count()
 
@@ -183,10 +180,6 @@ class NodeAgent:
                 worker.objects_changed()
                 worker.retry_now()
 
-    def _lookup(self, kind: str, namespace: str, name: str) -> Object | None:
-        obj = self._objects[kind].store.get(f"{namespace}/{name}")
-        return None if obj is None else {"kind": kind, **obj}
-
     async def _work(self, worker: PodWorker) -> None:
         """The border: whatever happens to one pod is logged and tried again, and stays here."""
         failures = 0
@@ -204,6 +197,8 @@ class NodeAgent:
                 worker.memory.gone = self._gone(worker)
                 self._workers[worker.uid] = worker
         self._workers.pop(worker.uid, None)
+        self._objects.release(worker.pod)
+        tokens.forget(self.node, worker.uid)
         for event in self._ends.pop(sidecar_id(worker.uid), ()):
             event.set()
 

@@ -17,6 +17,8 @@ class NodeConfig:
     pod_cidr: str = "10.244.0.0/24"
     dns_address: str = "10.96.0.10"
     cluster_domain: str = "cluster.local"
+    api_address: tuple[str, int] | None = None
+    """Where containers find the Kubernetes API (``KUBERNETES_SERVICE_HOST`` and ``…_PORT``)."""
     max_pods: int = 250
     labels: dict[str, str] = field(default_factory=dict)
     """Further labels of the Node."""

@@ -41,10 +41,32 @@ def expand_all(words: Sequence[str], variables: Mapping[str, str]) -> tuple[str,
     return tuple(expand(str(word), variables) for word in words)
 
 
+def of_api(address: tuple[str, int] | None) -> dict[str, str]:
+    """The variables by which clients in a container find the Kubernetes API (as of links)."""
+    if address is None:
+        return {}
+    host, port = address[0], str(address[1])
+    url = f"tcp://{host}:{port}"
+    return {
+        "KUBERNETES_SERVICE_HOST": host,
+        "KUBERNETES_SERVICE_PORT": port,
+        "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        "KUBERNETES_PORT": url,
+        f"KUBERNETES_PORT_{port}_TCP": url,
+        f"KUBERNETES_PORT_{port}_TCP_PROTO": "tcp",
+        f"KUBERNETES_PORT_{port}_TCP_PORT": port,
+        f"KUBERNETES_PORT_{port}_TCP_ADDR": host,
+    }
+
+
 def resolve(
-    container: Mapping[str, Any], pod: Object, lookup: Lookup, machine: Mapping[str, Any]
+    container: Mapping[str, Any],
+    pod: Object,
+    lookup: Lookup,
+    machine: Mapping[str, Any],
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The variables of ``env`` and ``envFrom``.
+    """The variables of ``env`` and ``envFrom``, on top of ``given``.
 
     ``machine`` is the node's allocatable (``{"cpu": "2", "memory": "…"}``), the limit of a
     container that has none.
@@ -52,7 +74,7 @@ def resolve(
     Raises:
         ConfigError: an object or key that is not optional does not exist (yet).
     """
-    result: dict[str, str] = {}
+    result: dict[str, str] = dict(given or {})
     for source in container.get("envFrom") or []:
         result.update(_from_object(source, pod, lookup))
     for entry in container.get("env") or []:

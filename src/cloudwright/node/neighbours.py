@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudwright._base.clock import Clock
 from cloudwright.client.client import Client
@@ -15,9 +15,14 @@ from cloudwright.model.objects import Object
 from cloudwright.node.config import NodeConfig
 from cloudwright.node.engine import Settings
 from cloudwright.node.environment import Lookup
+from cloudwright.node.objects import PodObjects
 from cloudwright.node.ports import Hooks, Mesh, PodNetwork, Runtime
 from cloudwright.node.restarts import Backoff
 from cloudwright.node.vitals import Vitals
+
+if TYPE_CHECKING:
+    from cloudwright.node.tokens import Token
+    from cloudwright.node.volumes import TokenKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,19 @@ class Neighbours:
     hooks: Hooks
     config: NodeConfig
     clock: Clock
-    lookup: Lookup
+    objects: PodObjects
     vitals: Vitals
     machine: Mapping[str, Any] = field(default_factory=dict)
     """Allocatable resources of the node."""
     claims: dict[tuple[str, str], tuple[str, bool]] = field(default_factory=dict)
     """Directory and whether it is read-only, by namespace and name of a bound claim."""
+    tokens: dict[TokenKey, Token] = field(default_factory=dict)
+    """Tokens of service accounts for volumes (``node.tokens`` fills and renews them)."""
+
+    @property
+    def lookup(self) -> Lookup:
+        """ConfigMaps and Secrets that are at hand."""
+        return self.objects.lookup
 
     @property
     def settings(self) -> Settings:

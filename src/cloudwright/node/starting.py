@@ -16,7 +16,7 @@ from anyio import to_thread
 from cloudwright._base.files import make_private, write_atomic
 from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of, uid_of
 from cloudwright.model.sandbox import Attachment, ContainerSpec, LogTarget, Mount, SandboxSpec
-from cloudwright.node import claims, environment, etcfiles, projection, specs, volumes
+from cloudwright.node import claims, environment, etcfiles, projection, specs, tokens, volumes
 from cloudwright.node.names import SIDECAR, log_directory, log_file, sidecar_id
 from cloudwright.node.neighbours import Neighbours
 from cloudwright.node.volumes import VolumePlan
@@ -49,7 +49,9 @@ async def write_volumes(node: Neighbours, pod: Object) -> str:
     Raises:
         VolumeError: something is missing, refused or does not fit on the disk.
     """
+    await node.objects.ready(pod)
     await claims.resolve(node, pod)
+    await tokens.resolve(node, pod)
     plans = _plans(node, pod)
     root = node.pod_directory(uid_of(pod)) / "volumes"
     group = _group(pod)
@@ -73,7 +75,10 @@ async def container_spec(
         NodeError: the pod's words, or objects they name, are wrong.
     """
     image = await node.runtime.image(str(container["image"]))
-    env = environment.resolve(container, pod, node.lookup, node.machine)
+    await node.objects.ready(pod)
+    await tokens.resolve(node, pod)
+    given = environment.of_api(node.config.api_address)
+    env = environment.resolve(container, pod, node.lookup, node.machine, given)
     mounts = await to_thread.run_sync(_mounts, node, pod, container, env)
     log = _log(node, log_file(node.config.paths, pod, str(container["name"]), attempt))
     await to_thread.run_sync(_make_parents, Path(log.path))
@@ -105,6 +110,7 @@ def _plans(node: Neighbours, pod: Object) -> list[VolumePlan]:
         node.machine,
         allow_host_path=node.config.allow_host_path,
         claims=node.claims,
+        tokens={key: token.text for key, token in node.tokens.items() if key[0] == uid_of(pod)},
     )
 
 

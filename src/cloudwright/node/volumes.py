@@ -20,6 +20,7 @@ from cloudwright.model.objects import (
     name_of,
     namespace_of,
     resource_version,
+    uid_of,
 )
 from cloudwright.node import environment
 from cloudwright.node.environment import Lookup
@@ -38,6 +39,13 @@ _KINDS = (
     "ephemeral",
 )
 _WRITABLE = ("emptyDir", "hostPath", "persistentVolumeClaim", "ephemeral")
+
+
+ROOT_CA = "kube-root-ca.crt"
+"""In every pod, and no configuration of its own: the pod is not told of its revisions."""
+TOKEN_SECONDS = 3600
+TokenKey = tuple[str, str, int]
+"""A pod's uid, an audience (empty: the API's), seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +93,10 @@ def plan(
     *,
     allow_host_path: bool = False,
     claims: Mapping[tuple[str, str], tuple[str, bool]] | None = None,
+    tokens: Mapping[TokenKey, str] | None = None,
 ) -> list[VolumePlan]:
-    """Every volume of the pod; ``claims`` has directory and read-only flag of bound claims.
+    """Every volume of the pod; ``claims`` has directory and read-only flag of bound claims,
+    ``tokens`` those of the pod's service account.
 
     Raises:
         VolumeError: a volume's words are wrong or not supported, or an object that it needs does
@@ -95,7 +105,7 @@ def plan(
     return [
         _claimed(pod, entry, claims or {})
         if entry.get("persistentVolumeClaim") is not None or entry.get("ephemeral") is not None
-        else _volume(pod, entry, lookup, machine, allow_host_path)
+        else _volume(pod, entry, lookup, machine, tokens or {}, allow_host_path)
         for entry in pod["spec"].get("volumes") or []
     ]
 
@@ -115,6 +125,12 @@ def _claimed(
     return VolumePlan(name, host_path=path, read_only=read_only)
 
 
+def token_key(pod: Object, source: Mapping[str, Any]) -> TokenKey:
+    """What tells the tokens of this node's pods apart."""
+    seconds = int(source.get("expirationSeconds") or TOKEN_SECONDS)
+    return uid_of(pod), str(source.get("audience") or ""), seconds
+
+
 def applied(plans: list[VolumePlan]) -> str:
     """The value of the annotation ``cloudwright.dev/config-applied``; empty without ConfigMaps."""
     return ",".join(sorted({entry for plan_ in plans for entry in plan_.config_maps}))
@@ -125,6 +141,7 @@ def _volume(
     entry: Mapping[str, Any],
     lookup: Lookup,
     machine: Mapping[str, Any],
+    tokens: Mapping[TokenKey, str],
     allow_host_path: bool,
 ) -> VolumePlan:
     name = str(entry["name"])
@@ -150,7 +167,7 @@ def _volume(
     mode = int(body.get("defaultMode") or DEFAULT_MODE)
     try:
         for source in sources:
-            _source(files, pod, source, lookup, machine, mode)
+            _source(files, pod, source, lookup, machine, tokens, mode)
     except ConfigError as error:
         raise VolumeError(
             f'MountVolume.SetUp failed for volume "{name}": {error.message}', hint=error.hint
@@ -164,6 +181,7 @@ def _source(
     source: Mapping[str, Any],
     lookup: Lookup,
     machine: Mapping[str, Any],
+    tokens: Mapping[TokenKey, str],
     mode: int,
 ) -> None:
     if source.get("configMap") is not None:
@@ -174,6 +192,12 @@ def _source(
         for item in source["downwardAPI"].get("items") or []:
             data = _downward(pod, item, machine).encode()
             into.files[_path(item["path"])] = Content(data, int(item.get("mode") or mode))
+    elif source.get("serviceAccountToken") is not None:
+        wanted = source["serviceAccountToken"]
+        text = tokens.get(token_key(pod, wanted))
+        if text is None:
+            raise ConfigError(f"no token for {wanted.get('path')} yet")
+        into.files[_path(wanted["path"])] = Content(text.encode(), mode)
     else:
         raise ConfigError(f"unsupported projected source: {', '.join(source) or 'none'}")
 
@@ -190,7 +214,7 @@ def _object_files(
             f'{kind.lower()} "{name}" not found', hint=f"create it in {namespace_of(pod)}"
         )
     data = environment.data_of(obj)
-    if kind == "ConfigMap":
+    if kind == "ConfigMap" and name != ROOT_CA:
         into.config_maps.append(f"{name}@{resource_version(obj)}")
     items = body.get("items")
     if not items:

@@ -20,7 +20,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright.client.errors import Conflict, Invalid, NotFound
 from cloudwright.model.objects import Object, name_of, namespace_of, resource_version, uid_of
 from cloudwright.model.resources import POD
-from cloudwright.node import engine, observe, phases, specs, starting
+from cloudwright.node import engine, observe, phases, specs, starting, tokens
 from cloudwright.node.background import Background
 from cloudwright.node.containers import Containers
 from cloudwright.node.errors import describe
@@ -43,7 +43,8 @@ class PodWorker:
         self.memory = first(pod, found)
         self._news = anyio.Event()
         self._sent: dict[str, Any] | None = None
-        self._refresh = False
+        # What is in the files of a pod that runs already may be near its end.
+        self._refresh = any(True for _ in tokens.sources(pod))
         self._was_ready = self.memory.sidecar_ready
         self._problem = specs.problem(pod)
         self._background = Background(self)
@@ -120,7 +121,7 @@ class PodWorker:
                     if decision.done:
                         break
                     failures = 0
-                    pause = 0.0 if again else self._until(decision.wake_at)
+                    pause = 0.0 if again else self._until(self._wake_at(decision))
                 except CloudwrightError as error:
                     failures += 1
                     self.node.vitals.errors.inc()
@@ -133,6 +134,12 @@ class PodWorker:
     def label(self) -> str:
         """``namespace/name`` for logs."""
         return f"{namespace_of(self.pod)}/{name_of(self.pod)}"
+
+    def _wake_at(self, decision: engine.Decision) -> datetime | None:
+        """When to look again without news: the engine's deadline, or a token's."""
+        due = None if self.memory.torn_down else tokens.renewal(self.node, self.pod)
+        times = [at for at in (decision.wake_at, due) if at is not None]
+        return min(times, default=None)
 
     def _until(self, at: datetime | None) -> float | None:
         if at is None:
@@ -152,6 +159,8 @@ class PodWorker:
         self._background.follow(view)
         await self._publish(view)
         decision = engine.decide(view, self.node.now(), self.node.settings)
+        due = tokens.renewal(self.node, self.pod)
+        self._refresh = self._refresh or (due is not None and due <= self.node.now())
         again = False
         for action in decision.actions:
             again = await self._perform(action) or again
@@ -313,7 +322,9 @@ class PodWorker:
         have = (self.pod["metadata"].get("annotations") or {}).get(APPLIED, "")
         if applied != have:
             value = applied or None
-            await self.patch({"metadata": {"uid": self.uid, "annotations": {APPLIED: value}}})
+            body = {"metadata": {"uid": self.uid, "annotations": {APPLIED: value}}}
+            # Through the status: a node may not write pods otherwise.
+            await self.patch(body, subresource="status")
 
     async def _failure(
         self, old: observe.Failure | None, reason: str, error: Exception

@@ -18,6 +18,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from ipaddress import IPv4Network
 
 import anyio
 from anyio.abc import TaskGroup
@@ -28,20 +29,22 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities
-from cloudwright.apiserver.authz import ChainAuthorizer
+from cloudwright.apiserver.authz import ChainAuthorizer, policy
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.local import LocalTransport
+from cloudwright.apiserver.server import Serving
 from cloudwright.apiserver.store.opening import open_any
 from cloudwright.apiserver.tls import Pki, write_kubeconfig
 from cloudwright.client.client import Client
 from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
 from cloudwright.operator.config import Config as OperatorConfig
-from cloudwright.platform import answers, backups, control, defaults, face
+from cloudwright.platform import answers, api_service, backups, control, defaults, face
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
 from cloudwright.platform.processes import holder_of
 from cloudwright.platform.wiring import (
+    API_PORT,
     Parts,
     assemble,
     client_of,
@@ -175,11 +178,15 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         told = anyio.Event()
         group.start_soon(_until_told, told)
         ready.step("serving the API")
-        await face.serve_api(
+        serving = await face.serve_api(
             stack, paths, config, core, authorizer, known.authenticator, parts.streams
         )
         write_kubeconfig(paths, f"https://{config.api}")
         await defaults.make(Client(LocalTransport(core, bootstrap.SYSTEM)))
+        ready.step("making the pod network")
+        # Before the supervisor: who makes the mount /run/netns also removes it.
+        await parts.network.start()
+        await _open_to_pods(config, core, serving)
         await _start_parts(paths, config, core, parts, group, ready)
         served = answers.all_of(paths, config, parts)
         await stack.enter_async_context(control.serving(paths, served))
@@ -190,6 +197,17 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         group.cancel_scope.cancel()
 
 
+async def _open_to_pods(config: PlatformConfig, core: ApiCore, serving: Serving) -> None:
+    """Serve the API on the node's address too, as the Service ``kubernetes``."""
+    host, port = address(config.api, "api")
+    node = str(next(IPv4Network(config.pod_cidr).hosts()))
+    if host not in ("0.0.0.0", "::"):  # noqa: S104
+        serving.listen(node, port)
+    service = str(next(IPv4Network(config.service_cidr).hosts()))
+    client = Client(LocalTransport(core, bootstrap.SYSTEM))
+    await api_service.publish(client, service, API_PORT, node, port)
+
+
 async def _start_parts(
     paths: Paths,
     config: PlatformConfig,
@@ -198,14 +216,11 @@ async def _start_parts(
     group: TaskGroup,
     ready: Ready,
 ) -> None:
-    ready.step("making the pod network")
-    # Before the supervisor: who makes the mount /run/netns also removes it.
-    await parts.network.start()
     ready.step("starting the supervisor")
     await ensure_supervisor(runtime_config(paths))
     ready.step("starting the mesh")
     await parts.mesh.start()
-    watch = MeshWatch(parts.mesh, client_of(core, "mesh"))
+    watch = MeshWatch(parts.mesh, client_of(core, policy.MESH))
     group.start_soon(_guarded, "mesh", watch.run)
     ready.step("opening the gateway")
     await _gateway(config, parts)
@@ -214,10 +229,12 @@ async def _start_parts(
 
     async def controllers() -> None:
         wanted = OperatorConfig(volume_directory=str(paths.state / "volumes"))
-        await operator.run(client_of(core, "operator"), hooks=hooks, clock=clock, config=wanted)
+        await operator.run(
+            client_of(core, policy.OPERATOR), hooks=hooks, clock=clock, config=wanted
+        )
 
     async def placing() -> None:
-        await scheduler.run(client_of(core, "scheduler"), clock=clock)
+        await scheduler.run(client_of(core, policy.SCHEDULER), clock=clock)
 
     group.start_soon(_guarded, "operator", controllers)
     group.start_soon(_guarded, "scheduler", placing)

@@ -31,7 +31,7 @@ async def serve_api(
     authorizer: Authorizer,
     authenticator: Authenticator,
     streams: PodStreams,
-) -> None:
+) -> server.Serving:
     """The Kubernetes API over TLS until the stack unwinds. Raises ConflictError for a busy port."""
     host, port = address(config.api, "api")
     served = server.serve(
@@ -42,7 +42,7 @@ async def serve_api(
         authorizer=authorizer,
         streams=streams,
     )
-    await stack.enter_async_context(served)
+    return await stack.enter_async_context(served)
 
 
 async def serve_metrics(

@@ -11,26 +11,32 @@ from datetime import timedelta
 from ipaddress import IPv4Network
 
 from cloudwright._base.paths import Paths
+from cloudwright.apiserver.authn import AUTHENTICATED
+from cloudwright.apiserver.authz.nodes import NODES
+from cloudwright.apiserver.authz.nodes import PREFIX as NODE_PREFIX
 from cloudwright.apiserver.config import CoreConfig, StoreConfig
 from cloudwright.apiserver.core import ApiCore
-from cloudwright.apiserver.identity import ADMINISTRATORS, User
+from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.local import LocalTransport
 from cloudwright.client.client import Client
 from cloudwright.mesh.config import MeshConfig
 from cloudwright.mesh.controller import MeshControl
 from cloudwright.mesh.hooks import MeshHooks
 from cloudwright.model.streams import PodStreams
-from cloudwright.network.config import NetworkConfig
+from cloudwright.network.config import ApiDoor, NetworkConfig
 from cloudwright.network.driver import BridgeNetwork
 from cloudwright.node import ports
 from cloudwright.node.agent import NodeAgent
 from cloudwright.node.config import NodeConfig
 from cloudwright.node.streams import NodeStreams
-from cloudwright.platform.config import PlatformConfig
+from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.runtime.config import RuntimeConfig
 from cloudwright.runtime.engine import RuntimeEngine
 from cloudwright.runtime.images.images import Images
 from cloudwright.runtime.images.store import ContentStore
+
+API_PORT = 443
+"""Of the Service ``kubernetes``."""
 
 
 def network_config(paths: Paths, config: PlatformConfig) -> NetworkConfig:
@@ -41,6 +47,11 @@ def network_config(paths: Paths, config: PlatformConfig) -> NetworkConfig:
         bridge=config.bridge,
         pod_cidr=IPv4Network(config.pod_cidr),
         service_cidr=IPv4Network(config.service_cidr),
+        api=ApiDoor(
+            next(IPv4Network(config.service_cidr).hosts()),
+            API_PORT,
+            address(config.api, "api")[1],
+        ),
     )
 
 
@@ -52,7 +63,11 @@ def store_config(paths: Paths) -> StoreConfig:
 def core_config(config: PlatformConfig) -> CoreConfig:
     """The API core's settings."""
     first = str(next(IPv4Network(config.service_cidr).hosts()))
-    return CoreConfig(service_cidr=config.service_cidr, reserved_ips=(first, config.dns_address))
+    return CoreConfig(
+        service_cidr=config.service_cidr,
+        reserved_ips=(first, config.dns_address),
+        service_accounts=True,
+    )
 
 
 def runtime_config(paths: Paths) -> RuntimeConfig:
@@ -60,10 +75,14 @@ def runtime_config(paths: Paths) -> RuntimeConfig:
     return RuntimeConfig.of(paths)
 
 
-def client_of(core: ApiCore, part: str) -> Client:
-    """A client in this process for one part, under its own name."""
-    user = User(f"system:cloudwright:{part}", (ADMINISTRATORS, "system:authenticated"))
-    return Client(LocalTransport(core, user))
+def client_of(core: ApiCore, name: str, *groups: str) -> Client:
+    """A client in this process for the user of one part, who has the rights of its roles only."""
+    return Client(LocalTransport(core, User(name, (*groups, AUTHENTICATED))))
+
+
+def node_client(core: ApiCore, node: str) -> Client:
+    """The node agent's client: it may what concerns its own pods."""
+    return client_of(core, f"{NODE_PREFIX}{node}", NODES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +116,9 @@ def assemble(paths: Paths, config: PlatformConfig, core: ApiCore) -> Parts:
         pod_cidr=config.pod_cidr,
         dns_address=config.dns_address,
         backoff_base=config.restart_backoff_seconds,
+        api_address=(str(next(IPv4Network(config.service_cidr).hosts())), API_PORT),
     )
-    node = NodeAgent(client_of(core, "node"), runtime, network, mesh, hooks, node_config)
+    node = NodeAgent(node_client(core, config.node), runtime, network, mesh, hooks, node_config)
     return Parts(images, runtime, network, mesh, hooks, node, NodeStreams(node))
 
 

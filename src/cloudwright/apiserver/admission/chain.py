@@ -14,10 +14,12 @@ from cloudwright.apiserver.admission.plugins.classes import (
     RuntimeClass,
 )
 from cloudwright.apiserver.admission.plugins.limits import LimitRanger
+from cloudwright.apiserver.admission.plugins.node_restriction import NodeRestriction
 from cloudwright.apiserver.admission.plugins.plugin import Plugin
 from cloudwright.apiserver.admission.plugins.pod_security import PodSecurity
 from cloudwright.apiserver.admission.plugins.priority import Priority
 from cloudwright.apiserver.admission.plugins.quotas import ResourceQuotas
+from cloudwright.apiserver.admission.plugins.service_accounts import ServiceAccounts
 from cloudwright.apiserver.admission.plugins.tolerations import DefaultTolerationSeconds
 from cloudwright.apiserver.admission.plugins.volumes import (
     PersistentVolumeClaimResize,
@@ -102,6 +104,8 @@ def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = 
     return Chain(
         (
             LimitRanger(store),
+            *((ServiceAccounts(store),) if core.config.service_accounts else ()),
+            NodeRestriction(store),
             PodSecurity(namespaces),
             Priority(store),
             DefaultTolerationSeconds(),

@@ -23,6 +23,7 @@ AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 VIEWERS = "cloudwright:viewers"
 OPERATOR = "system:cloudwright:operator"
 MESH = "system:cloudwright:mesh"
+STORAGE = "system:cloudwright:node-storage"
 SCHEDULER = "system:kube-scheduler"
 READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
@@ -95,6 +96,7 @@ def _our_roles(upstreams: dict[str, Object]) -> list[Object]:
         cluster_role("system:cloudwright:viewers", _viewer_rules(), "cloudwright-viewers"),
         cluster_role(OPERATOR, _operator_rules(upstreams)),
         cluster_role(MESH, _mesh_rules()),
+        cluster_role(STORAGE, _storage_rules()),
     ]
 
 
@@ -148,8 +150,18 @@ def _mesh_rules() -> list[Object]:
     ]
 
 
+def _storage_rules() -> list[Object]:
+    """What a node needs to remove the data of its local volumes, beside ``system:node``."""
+    return [rule((*READ, "patch"), "", "persistentvolumes")]
+
+
 def _our_bindings() -> list[Object]:
-    bound = ((VIEWERS, "Group", VIEWERS), (OPERATOR, "User", OPERATOR), (MESH, "User", MESH))
+    bound = (
+        (VIEWERS, "Group", VIEWERS),
+        (OPERATOR, "User", OPERATOR),
+        (MESH, "User", MESH),
+        (STORAGE, "Group", "system:nodes"),
+    )
     return [
         {
             "apiVersion": API_VERSION,
