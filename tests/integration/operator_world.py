@@ -19,6 +19,7 @@ from cloudwright.apiserver.identity import ADMINISTRATORS, AdministratorsOnly, U
 from cloudwright.apiserver.local import LocalTransport
 from cloudwright.apiserver.store.sqlite import open_store
 from cloudwright.client.client import Client
+from cloudwright.client.errors import AlreadyExists
 from cloudwright.client.informer import Callbacks, Informer
 from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import Object, annotations_of, deleting, key_of, name_of
@@ -130,12 +131,14 @@ class Node:
         self._wake.set()
 
     async def run(self) -> None:
+        amounts = {"cpu": "8", "memory": "8Gi", "pods": "110"}
         await make_node(
             self.client,
             {
                 "metadata": {"name": "node"},
                 "status": {
-                    "allocatable": {"cpu": "8", "memory": "8Gi", "pods": "110"},
+                    "capacity": amounts,
+                    "allocatable": amounts,
                     "conditions": [{"type": "Ready", "status": "True"}],
                 },
             },
@@ -224,7 +227,10 @@ class Node:
 
 async def make_node(client: Client, node: Object) -> None:
     """Create a node and report its status, as an agent does."""
-    made = await client.create(NODE, node)
+    try:
+        made = await client.create(NODE, node)
+    except AlreadyExists:
+        made = await client.get(NODE, name_of(node))
     await client.update_status(NODE, {**made, "status": node["status"]})
 
 

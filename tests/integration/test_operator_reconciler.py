@@ -120,7 +120,7 @@ async def test_the_example_of_the_page(
             tasks.cancel_scope.cancel()
     assert "goodbye, hello" in capsys.readouterr().out
     count = manager.vitals.registry.get_sample_value(
-        "cloudwright_operator_reconciles_total", {"controller": "greetings", "outcome": "done"}
+        "controller_runtime_reconcile_total", {"controller": "greetings", "result": "success"}
     )
     assert count is not None
     assert count >= 4

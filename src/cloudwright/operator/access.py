@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from cloudwright._base import logs
@@ -12,6 +13,7 @@ from cloudwright.client.recorder import Recorder
 from cloudwright.model.objects import (
     Object,
     controller_of,
+    key_of,
     name_of,
     namespace_of,
     uid_of,
@@ -99,6 +101,7 @@ class Access:
             return obj
         changed = {**obj, "status": status}
         if self.dry_run:
+            _LOG.info("dry run: would write the status of %s %s", resource.kind, key_of(obj))
             return changed
         self._count("update-status", resource)
         try:
@@ -180,7 +183,21 @@ class Access:
     def _only_noted(self, action: Action) -> bool:
         if self.dry_run:
             self.intended.append(action)
+            _LOG.info("dry run: would %s", told(action))
         return self.dry_run
 
     def _count(self, verb: str, resource: Resource) -> None:
         self._vitals.writes.labels(self._controller, verb, resource.kind).inc()
+
+
+def told(action: Action) -> str:
+    """What an action does, in words: ``update Deployment default/payment``."""
+    match action:
+        case Create(resource, obj) | Update(resource, obj):
+            verb = type(action).__name__.lower()
+            return f"{verb} {resource.kind} {key_of(obj)}"
+        case Patch(resource, namespace, name, body):
+            where = f"{namespace}/{name}".lstrip("/")
+            return f"patch {resource.kind} {where}: {json.dumps(body, default=str)}"
+        case Delete(resource, namespace, name):
+            return f"delete {resource.kind} {namespace}/{name}".replace(" /", " ")

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from time import perf_counter
+from functools import partial
 
 import anyio
 from anyio.abc import TaskStatus
@@ -25,7 +25,7 @@ from cloudwright.operator.access import Access
 from cloudwright.operator.cache import Cache
 from cloudwright.operator.config import Config
 from cloudwright.operator.queue import Queue
-from cloudwright.operator.vitals import Vitals
+from cloudwright.operator.vitals import ControllerVitals, Vitals
 
 _LOG = logs.get("operator")
 
@@ -38,6 +38,10 @@ class Result:
 
 
 DONE = Result()
+
+
+def _added(queue: Queue, vitals: ControllerVitals, key: str) -> None:
+    vitals.added(key, len(queue.schedule))
 
 
 class Controller(ABC):
@@ -148,23 +152,25 @@ class Manager:
             for cache in list(self._caches.values()):
                 await cache.wait_synced()
             for controller in self._controllers:
-                for _ in range(controller.concurrency or self.config.concurrency):
-                    tasks.start_soon(self._work, controller)
+                number = controller.concurrency or self.config.concurrency
+                vitals = self.vitals.of(controller.name, number)
+                controller.queue.on_add = partial(_added, controller.queue, vitals)
+                for _ in range(number):
+                    tasks.start_soon(self._work, controller, vitals)
                 tasks.start_soon(controller.background)
             task_status.started()
 
-    async def _work(self, controller: Controller) -> None:
-        queue, name = controller.queue, controller.name
+    async def _work(self, controller: Controller, vitals: ControllerVitals) -> None:
+        queue = controller.queue
         while True:
             key = await queue.get()
-            started = perf_counter()
+            begun = vitals.begun(key, len(queue.schedule))
+            result = "error"
             try:
-                outcome = await self._once(controller, key)
+                result = await self._once(controller, key)
             finally:
                 queue.done(key)
-            self.vitals.reconciles.labels(name, outcome).inc()
-            self.vitals.seconds.labels(name).observe(perf_counter() - started)
-            self.vitals.depth.labels(name).set(len(queue.schedule))
+                vitals.ended(result, begun)
 
     async def _once(self, controller: Controller, key: str) -> str:
         queue = controller.queue
@@ -174,11 +180,11 @@ class Manager:
             # The view was stale; the change that made it so is on its way.
             delay = queue.failed(key)
             _LOG.debug("%s %s: %s; again in %.1f s", controller.name, key, error, delay)
-            return "conflict"
+            return "requeue"
         except CloudwrightError as error:
             delay = queue.failed(key)
             if controller.api.namespace_ends(error):
-                return "namespace-ends"
+                return "requeue"
             _LOG.warning("%s %s: %s; again in %.1f s", controller.name, key, error, delay)
             return "error"
         except Exception:
@@ -186,6 +192,7 @@ class Manager:
             _LOG.exception("%s %s failed; again in %.1f s", controller.name, key, delay)
             return "error"
         queue.schedule.succeeded(key)
-        if result.requeue_after is not None:
-            queue.add_after(key, result.requeue_after)
-        return "done"
+        if result.requeue_after is None:
+            return "success"
+        queue.add_after(key, result.requeue_after)
+        return "requeue_after"

@@ -7,8 +7,8 @@ client-go's ``workqueue``: a key that is added while it runs is run again afterw
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import anyio
@@ -107,23 +107,28 @@ class Schedule:
 
 
 class Queue:
-    """A ``Schedule`` that tasks can wait on. Belongs to one event loop."""
+    """A ``Schedule`` that tasks can wait on. Belongs to one event loop.
+
+    Who waits is woken one by one: a key is work for one task.
+    """
 
     def __init__(self, clock: Clock, backoff: Backoff | None = None) -> None:
         self._clock = clock
         self.schedule = Schedule(backoff)
-        self._changed = anyio.Event()
+        self._waiting: deque[anyio.Event] = deque()
+        self.on_add: Callable[[str], None] = _nobody
+        """Told of each key that is added."""
 
     def add(self, key: str) -> None:
         """The key should be looked at now."""
         self.schedule.add(key)
+        self.on_add(key)
         self._wake()
 
     def add_all(self, keys: Iterable[str]) -> None:
         """All of these should be looked at now."""
         for key in keys:
-            self.schedule.add(key)
-        self._wake()
+            self.add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
         """The key should be looked at after that time; the earliest wish counts."""
@@ -139,7 +144,8 @@ class Queue:
     def done(self, key: str) -> None:
         """The key runs no more."""
         self.schedule.done(key)
-        self._wake()
+        if len(self.schedule):
+            self._wake()
 
     async def get(self) -> str:
         """Wait for a key; the caller must call ``done`` with it."""
@@ -147,14 +153,25 @@ class Queue:
             key = self.schedule.take(self._clock.monotonic())
             if key is not None:
                 return key
-            changed = self._changed
+            called = anyio.Event()
+            self._waiting.append(called)
             due = self.schedule.next_due()
-            if due is None:
-                await changed.wait()
-            else:
-                with anyio.move_on_after(max(due - self._clock.monotonic(), 0.0)):
-                    await changed.wait()
+            try:
+                if due is None:
+                    await called.wait()
+                else:
+                    with anyio.move_on_after(max(due - self._clock.monotonic(), 0.0)):
+                        await called.wait()
+            finally:
+                if called in self._waiting:
+                    self._waiting.remove(called)
+                elif len(self.schedule) > 1:
+                    self._wake()  # called, for one of several
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._waiting:
+            self._waiting.popleft().set()
+
+
+def _nobody(_key: str) -> None:
+    """Nobody is told."""

@@ -7,8 +7,9 @@ retries with back-off, the finalizer, owner references, conditions, events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from cloudwright.client.client import Client
@@ -122,6 +123,8 @@ class Reconciler(Controller, Generic[T]):
     """The kind."""
     owns: ClassVar[Sequence[Resource]] = ()
     """Kinds of children: a change of one is a change of its owner."""
+    watches: ClassVar[Sequence[Resource]] = ()
+    """Other kinds that matter; ``concerns`` says to whom."""
     finalizer: ClassVar[str] = ""
     """``domain/name``; set it when ``cleanup`` must run before an object goes."""
 
@@ -145,6 +148,16 @@ class Reconciler(Controller, Generic[T]):
         """
         return None
 
+    def concerns(self, resource: Resource, obj: Object) -> Iterable[str]:
+        """The keys (``namespace/name``) of those to whom an object of a kind in ``watches``
+        matters: they are looked at again when it changes, and when it goes.
+        """
+        raise NotImplementedError
+
+    def all(self, namespace: str = "") -> list[Object]:
+        """Every object of the kind (in a namespace), from the cache."""
+        return self._cache.all(namespace)
+
     # -- what is done for you
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -157,6 +170,8 @@ class Reconciler(Controller, Generic[T]):
         self._cache = self.watch(self.resource)
         for resource in self.owns:
             self.watch(resource, self._of_child)
+        for resource in self.watches:
+            self.watch(resource, partial(self.concerns, resource))
 
     def _of_child(self, child: Object) -> list[str]:
         owner = controller_of(child)

@@ -76,20 +76,37 @@ def build(
     Raises:
         ValueError: a name is unknown.
     """
-    unknown = set(controllers) - set(ALL)
-    if unknown:
-        raise ValueError(f"no such controller: {', '.join(sorted(unknown))}; there are {ALL}")
     vitals = Vitals(registry) if registry is not None else shared()
     manager = Manager(client, clock=clock, config=config, vitals=vitals)
-    for name in ALL:
-        if name in controllers:
-            if name == "microservice":
-                manager.add(MicroServiceController(hooks, meter, commands))
-            else:
-                manager.add(_PLAIN[name]())
+    add(manager, controllers, hooks=hooks, meter=meter, commands=commands)
     for controller in extra:
         manager.add(controller)
     return manager
+
+
+def add(
+    manager: Manager,
+    controllers: Collection[str],
+    *,
+    hooks: Hooks,
+    meter: Meter | None = None,
+    commands: PodCommands | None = None,
+) -> None:
+    """Give a manager some of the controllers in ``ALL``.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    unknown = set(controllers) - set(ALL)
+    if unknown:
+        raise ValueError(f"no such controller: {', '.join(sorted(unknown))}; there are {ALL}")
+    for name in ALL:
+        if name not in controllers:
+            continue
+        if name == "microservice":
+            manager.add(MicroServiceController(hooks, meter, commands))
+        else:
+            manager.add(_PLAIN[name]())
 
 
 async def run(
