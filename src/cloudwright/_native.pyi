@@ -1,6 +1,6 @@
 """The Rust extension. Only a room's ``native.py`` imports it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, final
 
@@ -139,7 +139,12 @@ class FaceServer:
         after: int,
         bookmark: tuple[bytes, bytes] | None,
         seconds: float,
-    ) -> bool: ...
+        initial: tuple[str, str] | None = None,
+        initial_end: tuple[bytes, bytes] | None = None,
+    ) -> bool:
+        """``initial``: prefix and version of objects in memory to send first; bookmarks: the texts
+        around the revision. False: the client is gone, or the memory cannot be used.
+        """
     def event(self, topic: int, revision: int, line: bytes) -> None: ...
     def progress(self, revision: int) -> None: ...
     def forget(self, topic: int, number: int) -> None: ...
@@ -168,3 +173,81 @@ class WireTypes:
 
 def canonical_quantity(text: str, *, milli: bool = False) -> str | None:
     """The canonical spelling of an amount; ``None``: it is none."""
+
+class MergeError(ValueError):
+    """An object does not fit its schema, or managed fields are none."""
+
+class MergePatchError(MergeError):
+    """The applied configuration does not fit its schema."""
+
+class MergeConflict(MergeError):
+    """Others own fields: ``args[0]`` is a list of ``(manager, field)``."""
+
+@final
+class MergeSchema:
+    """The compiled types of one kind in one version."""
+
+    @staticmethod
+    def untyped() -> MergeSchema: ...
+    @staticmethod
+    def from_definitions(definitions: bytes, shapes: bytes, name: str) -> MergeSchema:
+        """A built-in kind, from OpenAPI definitions by name; raises MergeError."""
+
+    @staticmethod
+    def from_structural(
+        schema: bytes, definitions: bytes, meta: str, preserve: bool
+    ) -> MergeSchema:
+        """A custom kind; ``meta`` is the definition of its metadata; raises MergeError."""
+
+    def shape(self, obj: bytes) -> bytes:
+        """The object as Go's structs write it."""
+
+@final
+class MergeFields:
+    """Fields that a strategy resets."""
+
+    def __init__(self, paths: list[list[str]]) -> None: ...
+
+def managed_update(
+    schema: MergeSchema,
+    live: bytes | None,
+    new: bytes,
+    api_version: str,
+    manager: str,
+    subresource: str,
+    now: str,
+    ignored: MergeFields,
+    schemas: list[tuple[str, MergeSchema]] = ...,
+    convert: Callable[[bytes, str], bytes] | None = None,
+) -> tuple[bytes | None, bytes | None]:
+    """``managedFields`` after a create, update or patch, and the same with the old times if it
+    differs in nothing else.
+    """
+
+def managed_apply(
+    schema: MergeSchema,
+    live: bytes | None,
+    patch: bytes,
+    api_version: str,
+    manager: str,
+    subresource: str,
+    now: str,
+    ignored: MergeFields,
+    force: bool,
+    schemas: list[tuple[str, MergeSchema]] = ...,
+    convert: Callable[[bytes, str], bytes] | None = None,
+) -> tuple[bytes, bytes | None, bytes | None]:
+    """The object without ``managedFields`` after a server-side apply, and as ``managed_update``;
+    raises MergeConflict, MergePatchError and MergeError.
+    """
+
+def managed_problem(managed: bytes) -> str | None:
+    """Why a ``managedFields`` list is none."""
+
+def managed_scale(managed: bytes, replicas: list[tuple[str, str]]) -> bytes | None:
+    """The owners that a Scale shows; ``replicas``: the number's path by version."""
+
+def managed_unscale(
+    managed: bytes, scale: bytes, api_version: str, replicas: list[tuple[str, str]]
+) -> bytes | None:
+    """The owners of an object after those of its Scale have changed."""

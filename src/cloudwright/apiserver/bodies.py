@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ import orjson
 from cloudwright.apiserver.errors import bad_request, unsupported_media_type
 from cloudwright.model.objects import Object
 
+_DEPTH_SAFE = 200
+_SPACED = re.compile(rb'"\s+:')
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -41,27 +44,83 @@ def decode(body: bytes, content_type: str) -> Any:
             "accepted media types include: application/json, application/yaml"
         )
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from error
+    if body.count(b"{") + body.count(b"[") > _DEPTH_SAFE:
+        check_encodes(value)
+    return value
 
 
-def duplicates(body: bytes, content_type: str) -> list[str]:
-    """Names that stand twice in one JSON object, in the order found."""
-    if content_type in _YAML:
+def check_encodes(value: Any) -> None:
+    """Refuse what could be read but not be written again.
+
+    Raises:
+        ApiError: 400, it is nested too deeply, or has a number of more than 64 bits.
+    """
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        what = "is nested too deeply" if "ecursion" in str(error) else f"has a value: {error}"
+        raise bad_request(f"the body {what}") from error
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with all of its members, repeated ones too."""
+
+
+def duplicates(body: bytes, decoded: Any) -> list[str]:
+    """Paths of the members that their JSON object has twice; none for a body that is not JSON.
+
+    ``decoded`` is the body's value: counting the members of both tells most bodies without.
+    """
+    if not body.lstrip().startswith(b"{"):
+        return []
+    again = orjson.dumps(decoded)
+    if body.count(b'":') == again.count(b'":') and _SPACED.search(body) is None:
         return []
     found: list[str] = []
-
-    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in seen and name not in found:
-                found.append(name)
-            seen[name] = value
-        return seen
-
-    json.loads(body, object_pairs_hook=build)
+    _walk(json.loads(body, object_pairs_hook=_Pairs), "", found)
     return found
+
+
+def _walk(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, inner in value:
+            here = f"{path}.{name}" if path else name
+            if name in seen and here not in found:
+                found.append(here)
+            seen.add(name)
+            _walk(inner, here, found)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _walk(inner, f"{path}[{index}]", found)
+
+
+def repeated_keys(body: bytes) -> list[tuple[int, str]]:
+    """``(line, key)`` of every key of a YAML or JSON body that its map has already."""
+    import yaml
+
+    found: list[tuple[int, str]] = []
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        waiting = [yaml.compose(body, loader)]
+    except yaml.YAMLError:
+        return []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        found.append((key.start_mark.line + 1, key.value))
+                    seen.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return sorted(found)
 
 
 def _decode_yaml(body: bytes) -> Any:
@@ -79,6 +138,8 @@ def _decode_yaml(body: bytes) -> Any:
         # Aliases could name a value a million times in a few bytes.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, Loader)):
             raise bad_request("aliases (*name) are not allowed in a YAML body")
-        return yaml.load(body, Loader)  # noqa: S506  (derived from SafeLoader)
+        value = yaml.load(body, Loader)  # noqa: S506  (derived from SafeLoader)
     except yaml.YAMLError as error:
         raise bad_request(f"the body is not valid YAML: {error}") from error
+    check_encodes(value)
+    return value

@@ -8,6 +8,7 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock
 from cloudwright.apiserver import built_ins, calls, crds, definitions, reviews, synthetic
 from cloudwright.apiserver.admission import Admission
+from cloudwright.apiserver.audit import Auditor
 from cloudwright.apiserver.authz.escalation import RoleWrite
 from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.calls import Call
@@ -25,9 +26,11 @@ from cloudwright.apiserver.errors import (
     too_large,
 )
 from cloudwright.apiserver.identity import Authorizer, User
+from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import StreamReply
-from cloudwright.apiserver.special import NamespaceWrite, ServiceWrite, Special
+from cloudwright.apiserver.services import ServiceWrite
+from cloudwright.apiserver.special import NamespaceWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.apiserver.verbs import (
@@ -46,6 +49,7 @@ from cloudwright.apiserver.verbs import watch as watching
 from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply, Request
 from cloudwright.model.objects import Object, finalizers_of, uid_of
+from cloudwright.model.streams import PodStreams
 
 _log = logs.get("apiserver")
 
@@ -75,11 +79,16 @@ class ApiCore:
         self.started = self.clock.now()
         self.admission: list[Admission] = list(admission)
         self.registry = Registry(built_ins.served())
+        self.ownership = Ownership(self.registry)
         self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
         self.vitals = Vitals(store)
         self.authorizer = authorizer
+        self.audit: Auditor | None = None
+        """Told of every request, once there is a policy."""
         self.tokens: reviews.TokenKnower | None = None
         """Who answers ``TokenReview`` s; the face's authenticator."""
+        self.streams: PodStreams | None = None
+        """Whoever runs the pods, once a node is attached."""
         self._verbs: dict[str, Handler] = {
             "create": create.create,
             "get": get.get,
@@ -179,6 +188,7 @@ class ApiCore:
         elif call.group == "" and call.plural == "services":
             address = (obj.get("spec") or {}).get("clusterIP", "")
             self.addresses.release(address, uid_of(obj))
+            self.addresses.node_ports.forget(uid_of(obj))
 
     def _handler(self, call: Call) -> Handler:
         subresource = call.subresource

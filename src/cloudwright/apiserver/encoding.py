@@ -20,15 +20,20 @@ _MARK = b'"resourceVersion":"'
 _API_VERSION = b'{"apiVersion":"'
 
 
-def template(obj: Object) -> Template:
-    """``obj`` (in storage form) ready to be stamped with its revision."""
+def template(obj: Object, managed: bytes | None = None) -> Template:
+    """``obj`` (in storage form) ready to be stamped with its revision.
+
+    ``managed`` is the JSON of ``metadata.managedFields`` when it is kept apart from the object.
+    """
     metadata = {"resourceVersion": "", **obj["metadata"]}
     metadata["resourceVersion"] = ""
     ordered = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
     ordered.update((name, value) for name, value in obj.items() if name not in ordered)
     raw = orjson.dumps(ordered)
     at = raw.index(_MARK) + len(_MARK)
-    return Template(raw[:at], raw[at:])
+    if managed is None:
+        return Template(raw[:at], raw[at:])
+    return Template(raw[:at], b'","managedFields":%b%b' % (managed, raw[at + 1 :]))
 
 
 def decode(value: bytes) -> Object:

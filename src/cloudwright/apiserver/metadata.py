@@ -18,7 +18,9 @@ _KEPT = (
     "deletionGracePeriodSeconds",
     "generation",
 )
-_DROPPED = ("selfLink", "managedFields")
+_CARRIED = ("name", "namespace", "creationTimestamp", "generation", "resourceVersion")
+_IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
+_DROPPED = ("selfLink",)
 _KNOWN: dict[str, type] = {
     "name": str,
     "generateName": str,
@@ -36,7 +38,13 @@ _KNOWN: dict[str, type] = {
     "selfLink": str,
     "managedFields": list,
 }
-_OWNER = ("apiVersion", "kind", "name", "uid")
+_OWNER = (
+    ("apiVersion", "version must not be empty"),
+    ("kind", "must not be empty"),
+    ("name", "must not be empty"),
+    ("uid", "must not be empty"),
+)
+_ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _ANNOTATIONS_MAX = 256 * 1024
 
 
@@ -86,9 +94,19 @@ def unknown(obj: Mapping[str, Any]) -> list[str]:
     return [f"metadata.{name}" for name in obj.get("metadata", {}) if name not in _KNOWN]
 
 
-def begin(obj: Object, *, namespace: str, now: datetime, uid: str, random: bytes) -> None:
-    """Fill in the metadata of a new object: name, uid, creation time, generation 1."""
+def needs_name(obj: Mapping[str, Any]) -> bool:
+    """Whether the server must make up a name."""
+    metadata = obj["metadata"]
+    return bool(metadata.get("generateName")) and not metadata.get("name")
+
+
+def begin(obj: Object, *, namespace: str, now: datetime, uid: str, random: bytes) -> bool:
+    """Fill in the metadata of a new object: name, uid, creation time.
+
+    Returns whether it named a ``resourceVersion``, which a new object may not.
+    """
     metadata = clean(obj)
+    pinned = metadata.get("resourceVersion") not in (None, "", "0")
     for name in (*_KEPT, "resourceVersion"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
@@ -99,26 +117,23 @@ def begin(obj: Object, *, namespace: str, now: datetime, uid: str, random: bytes
         metadata.pop("namespace", None)
     metadata["uid"] = uid
     metadata["creationTimestamp"] = rfc3339(now)
-    if "spec" in obj:
-        metadata["generation"] = 1
+    return pinned
 
 
 def carry_over(new: Object, old: Object) -> None:
-    """Give ``new`` what a user cannot change in ``old``'s metadata."""
+    """Give ``new`` what a user cannot change in ``old``'s metadata.
+
+    What he tried to change though it may not be (``_IMMUTABLE``) stays, for ``validate``.
+    """
     metadata, before = clean(new), old["metadata"]
-    for name in (*_KEPT, "name", "namespace", "resourceVersion", "generateName"):
+    for name in _CARRIED:
         if name in before:
             metadata[name] = before[name]
         else:
             metadata.pop(name, None)
-
-
-def bump_generation(new: Object, old: Object) -> None:
-    """Add one to the generation when anything beside metadata and status differs."""
-    if "spec" not in new and "spec" not in old:
-        return
-    if _desired(new) != _desired(old):
-        new["metadata"]["generation"] = int(old["metadata"].get("generation", 0)) + 1
+    for name in _IMMUTABLE:
+        if name in before:
+            metadata.setdefault(name, before[name])
 
 
 def mark_deleted(obj: Object, deletion: datetime, grace_seconds: int) -> None:
@@ -146,9 +161,43 @@ def validate(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fiel
     found: list[FieldError] = []
     if not metadata.get("name"):
         found.append(fields.required("metadata.name", "name or generateName is required"))
-    elif old is None and (set(metadata["name"]) & set("/%") or metadata["name"] in (".", "..")):
-        message = 'may not be "." or "..", nor contain "/" or "%"'
-        found.append(fields.invalid("metadata.name", metadata["name"], message))
+    elif old is None:
+        found += _segment_errors("name", metadata["name"])
+        if metadata.get("generateName"):
+            found += _segment_errors("generateName", metadata["generateName"])
+    found += _map_errors(metadata)
+    if "ownerReferences" in metadata:
+        found += _owner_errors(metadata["ownerReferences"])
+    before = old["metadata"] if old is not None else None
+    if "finalizers" in metadata:
+        found += _finalizer_errors(metadata, before)
+    if before is not None:
+        found += [
+            fields.invalid(f"metadata.{name}", metadata.get(name), "field is immutable")
+            for name in _IMMUTABLE
+            if metadata.get(name) != before.get(name)
+        ]
+    return found
+
+
+def unique_owners(obj: Mapping[str, Any]) -> list[str]:
+    """Drop repeated owner references; the uids of those dropped."""
+    references = obj["metadata"].get("ownerReferences")
+    if not isinstance(references, list) or len(references) < 2:
+        return []
+    kept: list[Any] = []
+    dropped = []
+    for reference in references:
+        if reference in kept:
+            dropped.append(str(reference.get("uid", "")))
+        else:
+            kept.append(reference)
+    references[:] = kept
+    return dropped
+
+
+def _map_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
+    found: list[FieldError] = []
     for key, value in (metadata.get("labels") or {}).items():
         for problem in names.qualified_name_problems(key):
             found.append(fields.invalid("metadata.labels", key, problem))
@@ -158,33 +207,40 @@ def validate(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fiel
     for key in annotations:
         for problem in names.qualified_name_problems(key.lower()):
             found.append(fields.invalid("metadata.annotations", key, problem))
-    if sum(len(key) + len(value) for key, value in annotations.items()) > _ANNOTATIONS_MAX:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    if size > _ANNOTATIONS_MAX:
         found.append(fields.too_long("metadata.annotations", _ANNOTATIONS_MAX))
-    found += _owner_errors(metadata.get("ownerReferences") or [])
-    found += _finalizer_errors(metadata, old["metadata"] if old else None)
     return found
 
 
-def _desired(obj: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+def _segment_errors(field: str, name: str) -> list[FieldError]:
+    """Why a name cannot be part of a path."""
+    problems = [f"may not be '{name}'"] if name in (".", "..") and field == "name" else []
+    problems += [f"may not contain '{letter}'" for letter in "/%" if letter in name]
+    return [fields.invalid(f"metadata.{field}", name, problem) for problem in problems]
 
 
 def _owner_errors(references: list[dict[str, Any]]) -> list[FieldError]:
-    found = []
+    found: list[FieldError] = []
+    first = ""
     for index, reference in enumerate(references):
-        for name in _OWNER:
+        path = f"metadata.ownerReferences[{index}]"
+        for name, message in _OWNER:
             if not reference.get(name):
-                path = f"metadata.ownerReferences[{index}].{name}"
-                found.append(fields.required(path, "must not be empty"))
-    controllers = [reference for reference in references if reference.get("controller")]
-    if len(controllers) > 1:
-        found.append(
-            fields.invalid(
-                "metadata.ownerReferences",
-                [reference.get("name") for reference in controllers],
-                "Only one reference can have Controller set to true",
-            )
-        )
+                found.append(fields.invalid(f"{path}.{name}", reference.get(name) or "", message))
+        if (reference.get("apiVersion"), reference.get("kind")) == ("v1", "Event"):
+            message = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(fields.invalid(path, reference, message))
+        if reference.get("controller"):
+            current = f"{reference.get('kind')}/{reference.get('name')}"
+            if first:
+                message = (
+                    "Only one reference can have Controller set to true. "
+                    f'Found "true" in references for {first} and {current}'
+                )
+                found.append(fields.invalid("metadata.ownerReferences", references, message))
+            else:
+                first = current
     return found
 
 
@@ -193,15 +249,19 @@ def _finalizer_errors(
 ) -> list[FieldError]:
     found = []
     finalizers = metadata.get("finalizers") or []
-    for index, name in enumerate(finalizers):
+    for name in finalizers:
         for problem in names.qualified_name_problems(name):
-            found.append(fields.invalid(f"metadata.finalizers[{index}]", name, problem))
+            found.append(fields.invalid("metadata.finalizers", name, problem))
+    if _ORPHAN in finalizers and _FOREGROUND in finalizers:
+        message = f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"
+        found.append(fields.invalid("metadata.finalizers", finalizers, message))
     if before is not None and before.get("deletionTimestamp"):
-        added = [name for name in finalizers if name not in (before.get("finalizers") or [])]
+        added = sorted(set(finalizers) - set(before.get("finalizers") or []))
         if added:
+            shown = ", ".join(f'"{name}"' for name in added)
             message = (
                 "no new finalizers can be added if the object is being deleted, "
-                f"found new finalizers {added}"
+                f"found new finalizers []string{{{shown}}}"
             )
             found.append(fields.forbidden("metadata.finalizers", message))
     return found

@@ -8,6 +8,32 @@ from cloudwright._native import (
     CelEnvironment,
     CelError,
     CelProgram,
+    MergeConflict,
+    MergeError,
+    MergeFields,
+    MergePatchError,
+    MergeSchema,
+    managed_apply,
+    managed_problem,
+    managed_scale,
+    managed_unscale,
+    managed_update,
 )
 
-__all__ = ["CelActivation", "CelDocument", "CelEnvironment", "CelError", "CelProgram"]
+__all__ = [
+    "CelActivation",
+    "CelDocument",
+    "CelEnvironment",
+    "CelError",
+    "CelProgram",
+    "MergeConflict",
+    "MergeError",
+    "MergeFields",
+    "MergePatchError",
+    "MergeSchema",
+    "managed_apply",
+    "managed_problem",
+    "managed_scale",
+    "managed_unscale",
+    "managed_update",
+]

@@ -24,7 +24,7 @@ from cloudwright.model.resources import MICRO_SERVICE
 JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
-APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+APPLY = "application/apply-patch+yaml"
 _OPERATIONS_MAX = 10_000
 _COPIED_BYTES_MAX = 3 * 1024 * 1024
 
@@ -121,12 +121,7 @@ def _effective(call: Call, kind: str) -> str:
             # `kubectl patch ms …` sends this type unless told otherwise, and people of this
             # schema type it so; without merge keys it means the same as a merge patch.
             return MERGE
-    accepted = [JSON_PATCH, MERGE, *([STRATEGIC] if call.served.patch_keys else [])]
-    if kind in APPLY:
-        raise unsupported_media_type(
-            "server-side apply is not supported yet: use `kubectl apply` without --server-side; "
-            f"accepted media types include: {', '.join(accepted)}"
-        )
+    accepted = [JSON_PATCH, MERGE, *([STRATEGIC] if call.served.patch_keys else []), APPLY]
     raise unsupported_media_type(
         "the body of the request was in an unknown format - accepted media types include: "
         + ", ".join(accepted)

@@ -17,8 +17,9 @@ def failure(error: ApiError) -> dict[str, Any]:
         "metadata": {},
         "status": "Failure",
         "message": error.message,
-        "reason": error.reason,
     }
+    if error.reason:  # upstream has none for errors that no one expected
+        body["reason"] = error.reason
     if error.details:
         body["details"] = error.details
     body["code"] = error.http_status

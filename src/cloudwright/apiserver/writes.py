@@ -1,7 +1,16 @@
 """The two ways an object gets into the store: as a new one, and as a guarded change of an old one.
 
-Both run the same gauntlet: the kind's defaults, mutating admission, the kind's validation,
-validating admission, encoding, and a transaction that holds only if nothing changed in between.
+Both run the same gauntlet, in upstream's order:
+
+1. names, fields (``fieldchecks``) and, for a new object, its namespace;
+2. the kind's defaults and what its strategy resets;
+3. the owners of its fields (``managed``), kept beside the object until both are encoded;
+4. **admission**: every rule's ``mutate`` on one ``Review`` (``obj`` is changed in place, or
+   replaced by another dict), then defaults and pruning again if a rule says that it changed
+   something (``Review.changed``), the kind's validation, every rule's ``validate``;
+5. encoding, and a transaction that holds only if nothing changed in between.
+
+``Review.obj`` never has ``metadata.managedFields``; ``Review.old`` has them as they are stored.
 """
 
 from __future__ import annotations
@@ -12,30 +21,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import encoding, fieldchecks, metadata, namespaces
+import orjson
+
+from cloudwright.apiserver import (
+    encoding,
+    fieldchecks,
+    metadata,
+    namespaces,
+    options,
+    refusals,
+    strategies,
+)
 from cloudwright.apiserver.admission import Operation, Review
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     MODIFIED,
-    already_exists,
-    bad_request,
+    ApiError,
     conflict,
-    invalid,
     method_not_allowed,
     not_found,
     qualified,
     too_large,
 )
+from cloudwright.apiserver.managed import Managed
+from cloudwright.apiserver.options import WriteOptions
+from cloudwright.apiserver.refusals import check_names, raise_invalid
 from cloudwright.apiserver.special import Special
 from cloudwright.apiserver.store.interface import Compare, Record, Template, Txn, Write
-from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
+__all__ = ["Written", "admit_deletion", "change", "check_names", "create", "remove"]
+
 Change = Callable[[Object], Object]
 """``change(old)`` gives the new object; both in the form of the call's version. May raise."""
+Own = Callable[[Record, Object], Managed]
+"""``own(record, new)`` tells the owners where they are not those of an ordinary update."""
+_NAME_ATTEMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,55 +71,95 @@ class Written:
     unchanged: bool = False
 
 
-async def create(core: ApiCore, call: Call, obj: Object) -> Written:
-    """Store a new object.
+async def create(
+    core: ApiCore,
+    call: Call,
+    obj: Object,
+    wanted: WriteOptions | None = None,
+    *,
+    owned: Managed | None = None,
+) -> Written:
+    """Store a new object; ``owned`` are its owners where it comes of a server-side apply.
+
+    A name that the server makes up and that is taken is made up anew, eight times.
 
     Raises:
-        ApiError: 400, 403, 404 (namespace), 409, 413 or 422.
+        ApiError: 400, 403, 404 (namespace), 409, 413, 422 or 500 (a ``resourceVersion``).
     """
-    served, dry_run = call.served, call.dry_run
+    wanted = wanted or options.read(call)
     if (call.group, call.plural) in core.registry.closed:
         what = qualified(call.plural, call.group)
         raise method_not_allowed("POST", f"{what}: its definition is being deleted")
     check_names(call, obj)
-    obj = fieldchecks.check(call, obj)
-    now = core.clock.now()
-    metadata.begin(
+    if not metadata.needs_name(obj):
+        return await _create_once(core, call, obj, wanted, owned)
+    saved = orjson.dumps(obj)
+    attempts = _NAME_ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return await _create_once(core, call, orjson.loads(saved), wanted, owned)
+        except ApiError as error:
+            if error.reason != "AlreadyExists" or attempts <= 0:
+                raise
+            call.warnings.clear()
+
+
+async def _create_once(
+    core: ApiCore, call: Call, obj: Object, wanted: WriteOptions, owned: Managed | None
+) -> Written:
+    served, now, dry_run = call.served, core.clock.now(), call.dry_run
+    obj = fieldchecks.check(call, obj, wanted)
+    parent = await namespaces.namespace_compare(core.store, call)
+    pinned = metadata.begin(
         obj, namespace=call.namespace, now=now, uid=str(uuid.uuid4()), random=os.urandom(8)
     )
     obj = served.kind.prepare_create(obj, now)
-    name = name_of(obj)
-    if name and await core.store.get(served.key(call.namespace, name)) is not None:
-        raise already_exists(call.group, call.plural, name)
-    review = _review(call, "CREATE", name, obj, None, dry_run)
+    strategies.begin_generation(served, obj)
+    if owned is None:
+        owned = core.ownership.update(call, None, obj, wanted.manager, now)
+    obj["metadata"].pop("managedFields", None)
+    review = _review(call, "CREATE", name_of(obj), obj, None, dry_run)
     with core.special(call, obj, None) as special:
-        await _admit(core, call, review, obj, None, special)
-        template = _encode(core, call, obj)
-        name = name_of(obj)
-        key = served.key(call.namespace, name)
+        obj = await _admit(core, call, review, None, special)
+        template = _encode(core, call, obj, owned)
+        key = served.key(call.namespace, name_of(obj))
+        if pinned and wanted is not None and call.verb == "create":
+            raise refusals.version_on_create()
         while True:
-            compares = (Compare(key, 0), *await namespaces.namespace_compare(core.store, call))
+            compares = (Compare(key, 0), *parent)
             if dry_run:
+                if (taken := await core.store.get(key)) is not None:
+                    raise refusals.taken(call, obj, taken)
                 return Written(Record(key, 0, 0, template.stamp(0)))
             outcome = await core.store.commit(Txn(compares, Write(key, template)))
             if outcome.record is not None:
                 special.keep()
                 return Written(outcome.record)
             if outcome.failed is not None and outcome.failed.key == key:
-                raise already_exists(call.group, call.plural, name)
+                raise refusals.taken(call, obj, await core.store.get(key))
+            parent = await namespaces.namespace_compare(core.store, call)
 
 
-async def change(core: ApiCore, call: Call, alter: Change, *, attempts: int = 1) -> Written:
+async def change(
+    core: ApiCore,
+    call: Call,
+    alter: Change,
+    *,
+    attempts: int = 1,
+    wanted: WriteOptions | None = None,
+    own: Own | None = None,
+) -> Written:
     """Read the call's object, alter it, and write it back if nobody else wrote in between.
 
-    ``alter`` runs again on the newer object, up to ``attempts`` times, unless its result names a
-    ``resourceVersion``.
+    ``alter`` gets an object that it may change. It runs again on the newer object, up to
+    ``attempts`` times, unless its result names a ``resourceVersion``.
 
     Raises:
         ApiError: 404, 409, 422, or what ``alter`` raises.
     """
+    wanted = wanted or options.read(call)
     key = call.served.key(call.namespace, call.name)
-    dry_run = call.dry_run
     while True:
         attempts -= 1
         record = await core.store.get(key)
@@ -103,8 +167,8 @@ async def change(core: ApiCore, call: Call, alter: Change, *, attempts: int = 1)
             raise not_found(call.group, call.plural, call.name)
         old = encoding.shown(call.served, record.value)
         new = alter(encoding.shown(call.served, record.value))
-        pinned = _check_version(call, new, record)
-        written = await _change_once(core, call, record, old, new, dry_run)
+        pinned = refusals.check_version(call, new, old, record)
+        written = await _change_once(core, call, record, old, new, wanted, own)
         if written is not None:
             return written
         if pinned or attempts <= 0:
@@ -112,24 +176,36 @@ async def change(core: ApiCore, call: Call, alter: Change, *, attempts: int = 1)
 
 
 async def _change_once(
-    core: ApiCore, call: Call, record: Record, old: Object, new: Object, dry_run: bool
+    core: ApiCore,
+    call: Call,
+    record: Record,
+    old: Object,
+    new: Object,
+    wanted: WriteOptions,
+    own: Own | None,
 ) -> Written | None:
+    served, dry_run = call.served, call.dry_run
     check_names(call, new)
     metadata.carry_over(new, old)
     new = _keep_other_half(call, new, old)
-    new = call.served.kind.prepare_update(new, old)
-    metadata.bump_generation(new, old)
+    new = served.kind.prepare_update(new, old)
+    strategies.bump_generation(served, new, old)
+    if own is not None:
+        owned = own(record, new)
+    else:
+        live = _live(call, record, old)
+        owned = core.ownership.update(call, live, new, wanted.manager, core.clock.now())
+    new["metadata"].pop("managedFields", None)
     review = _review(call, "UPDATE", call.name, new, old, dry_run)
     with core.special(call, new, old) as special:
-        await _admit(core, call, review, new, old, special)
-        template = _encode(core, call, new)
-        if template.stamp(record.revision) == record.value:
+        new = await _admit(core, call, review, old, special)
+        template = _encode(core, call, new, owned)
+        if _same(template, owned, record):
             return Written(record, unchanged=True)
         removed = metadata.gone(new) and not namespaces.held(call, new)
         if dry_run:
-            return Written(
-                Record(record.key, record.revision, 0, template.stamp(record.revision)), removed
-            )
+            value = template.stamp(record.revision)
+            return Written(Record(record.key, record.revision, 0, value), removed)
         txn = Txn((Compare(record.key, record.revision),), Write(record.key, template, removed))
         outcome = await core.store.commit(txn)
         if outcome.record is None:
@@ -138,6 +214,28 @@ async def _change_once(
     if removed:
         await core.removed(call, new)
     return Written(outcome.record, removed)
+
+
+def _live(call: Call, record: Record, old: Object) -> bytes:
+    """The old object in the form of the call's version."""
+    if call.served.view is None and call.served.storage_version == old["apiVersion"]:
+        return record.value
+    return orjson.dumps(old)
+
+
+def _same(template: Template, owned: Managed, record: Record) -> bool:
+    """Whether the write changes nothing, or nothing but the time of an owner."""
+    value = template.stamp(record.revision)
+    if _equal(value, record.value):
+        return True
+    if owned.same is None or owned.fields is None:
+        return False
+    return _equal(value.replace(owned.fields, owned.same, 1), record.value)
+
+
+def _equal(one: bytes, two: bytes) -> bool:
+    # Members may stand in another order.
+    return one == two or (len(one) == len(two) and orjson.loads(one) == orjson.loads(two))
 
 
 async def remove(core: ApiCore, call: Call, record: Record, obj: Object) -> Record | None:
@@ -156,60 +254,8 @@ async def admit_deletion(core: ApiCore, call: Call, old: Object) -> None:
     for rule in core.admission:
         await rule.mutate(review)
     for rule in core.admission:
-        _raise_invalid(call, name_of(old), list(await rule.validate(review)))
+        raise_invalid(call, name_of(old), list(await rule.validate(review)))
     call.warnings += review.warnings
-
-
-def check_names(call: Call, obj: Object) -> None:
-    """The object must be of the kind, namespace and name that the path says.
-
-    Raises:
-        ApiError: 400 or 422.
-    """
-    resource = call.served.resource
-    api_version, kind = (
-        obj.setdefault("apiVersion", resource.api_version),
-        obj.setdefault("kind", resource.kind),
-    )
-    if (api_version, kind) != (resource.api_version, resource.kind):
-        raise bad_request(
-            f"the object provided is {api_version} {kind}, "
-            f"but this path serves {resource.api_version} {resource.kind}"
-        )
-    shape = metadata.shape_errors(obj)
-    _raise_invalid(call, call.name, shape)
-    found = obj.setdefault("metadata", {})
-    namespace = found.get("namespace") or call.namespace
-    if resource.namespaced and namespace != call.namespace:
-        raise bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the "
-            f"request: {namespace} is not {call.namespace}"
-        )
-    if call.name and found.get("name", call.name) != call.name:
-        raise bad_request(
-            f"the name of the object ({found['name']}) does not match the name on the URL "
-            f"({call.name})"
-        )
-
-
-def _check_version(call: Call, new: Object, record: Record) -> bool:
-    """Whether the new object names the version it was made from; it must be the current one."""
-    given = new.get("metadata")
-    given = given if isinstance(given, dict) else {}
-    if given.get("uid") and given["uid"] != encoding.decode(record.value)["metadata"]["uid"]:
-        raise conflict(
-            call.group,
-            call.plural,
-            call.name,
-            f"Precondition failed: UID in precondition: {given['uid']}, "
-            f"UID in object meta: {encoding.decode(record.value)['metadata']['uid']}",
-        )
-    version = given.get("resourceVersion")
-    if version in (None, "", "0"):
-        return False
-    if version != str(record.revision):
-        raise conflict(call.group, call.plural, call.name, MODIFIED)
-    return True
 
 
 def _keep_other_half(call: Call, new: Object, old: Object) -> Object:
@@ -221,8 +267,10 @@ def _keep_other_half(call: Call, new: Object, old: Object) -> Object:
         kept.pop("status", None)
         if "status" in new:
             kept["status"] = new["status"]
-        if not call.served.custom:
-            kept["metadata"] = new["metadata"]
+        given = new["metadata"]
+        kept["metadata"] = given if not call.served.custom else dict(old["metadata"])
+        if "managedFields" in given:
+            kept["metadata"]["managedFields"] = given["managedFields"]
         return kept
     if call.subresource in ("", "scale", "finalize"):
         new.pop("status", None)
@@ -248,15 +296,15 @@ def _review(
 
 
 async def _admit(
-    core: ApiCore,
-    call: Call,
-    review: Review,
-    obj: Object,
-    old: Object | None,
-    special: Special,
-) -> None:
+    core: ApiCore, call: Call, review: Review, old: Object | None, special: Special
+) -> Object:
+    """The object as admission leaves it, and valid."""
     for rule in core.admission:
         await rule.mutate(review)
+    obj = review.obj
+    assert obj is not None, "no rule may take the object away"
+    if review.changed:  # by a stranger: what it added has no defaults yet, or is unknown
+        obj = review.obj = fieldchecks.settled(call, obj, old)
     await special.permit()
     found = metadata.validate(obj, old)
     found += special.errors()
@@ -265,20 +313,18 @@ async def _admit(
     if not found:
         for rule in core.admission:
             found += await rule.validate(review)
-    _raise_invalid(call, name_of(obj), found)
+    raise_invalid(call, name_of(obj), found)
     call.warnings += review.warnings
+    return obj
 
 
-def _raise_invalid(call: Call, name: str, found: list[FieldError]) -> None:
-    if found:
-        unique = list({str(error): error for error in found}.values())
-        causes = [error.as_cause() for error in unique]
-        raise invalid(call.group, call.served.resource.kind, name, causes)
-
-
-def _encode(core: ApiCore, call: Call, obj: Object) -> Template:
-    template = encoding.template(encoding.stored(call.served, obj))
+def _encode(core: ApiCore, call: Call, obj: Object, owned: Managed) -> Template:
+    """Encoded; too large a list of owners is left out rather than refusing the object."""
+    stored = encoding.stored(call.served, obj)
+    template = encoding.template(stored, owned.fields)
     limit = core.config.object_bytes_max
     if len(template.head) + len(template.tail) > limit:
-        raise too_large(limit)
+        template = encoding.template(stored)
+        if len(template.head) + len(template.tail) > limit:
+            raise too_large(limit)
     return template

@@ -239,6 +239,7 @@ async def test_a_changed_definition_is_served_at_once(api: Api) -> None:
     await api.update(f"{CRDS}/widgets.example.com", made)
     assert (await api.create(WIDGETS, widget("a", junk="kept")))["spec"]["junk"] == "kept"
     changed = made | {"spec": made["spec"] | {"scope": "Cluster"}}
-    changed["metadata"] = {"name": "widgets.example.com"}
+    version = (await api.get(f"{CRDS}/widgets.example.com"))["metadata"]["resourceVersion"]
+    changed["metadata"] = {"name": "widgets.example.com", "resourceVersion": version}
     error = await api.update(f"{CRDS}/widgets.example.com", changed, status=422)
     assert error["details"]["causes"][0]["field"] == "spec.scope"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import bodies, writes
+from cloudwright.apiserver import bodies, options, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.verbs import show
 from cloudwright.client.transport import Reply
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 async def create(core: ApiCore, call: Call) -> Reply:
     """201 with the new object."""
+    wanted = options.read(call)
     obj = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
-    written = await writes.create(core, call, obj)
+    wanted = options.with_doubled(wanted, call, obj)
+    written = await writes.create(core, call, obj, wanted)
     return show.record(core, call, written.record, 201)

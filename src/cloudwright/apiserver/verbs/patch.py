@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import fieldchecks, writes
+from cloudwright.apiserver import bodies, fieldchecks, options, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.patches import Patch
-from cloudwright.apiserver.verbs import show
+from cloudwright.apiserver.verbs import apply, show
 from cloudwright.client.transport import Reply
 from cloudwright.model.objects import Object
 
@@ -19,7 +19,11 @@ async def patch(core: ApiCore, call: Call) -> Reply:
     """200 with the changed object. Tries again when somebody else writes in between, unless the
     patch names a ``resourceVersion``.
     """
+    kind = bodies.media_type(call.request.headers)
+    if kind == apply.MEDIA_TYPE:
+        return await apply.apply(core, call)
     change = Patch(call)
+    wanted = options.read(call, kind)
 
     def alter(old: Object) -> Object:
         seen = old["metadata"].get("resourceVersion")
@@ -30,7 +34,8 @@ async def patch(core: ApiCore, call: Call) -> Reply:
         if new["metadata"].get("resourceVersion") == seen:
             new["metadata"].pop("resourceVersion", None)
         call.warnings.clear()
-        return fieldchecks.check(call, new)
+        return fieldchecks.check(call, new, wanted)
 
-    written = await writes.change(core, call, alter, attempts=core.config.patch_attempts)
+    attempts = core.config.patch_attempts
+    written = await writes.change(core, call, alter, attempts=attempts, wanted=wanted)
     return show.record(core, call, written.record)

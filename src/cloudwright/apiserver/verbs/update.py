@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import bodies, fieldchecks, writes
+from cloudwright.apiserver import bodies, fieldchecks, options, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.verbs import show
 from cloudwright.client.transport import Reply
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 async def update(core: ApiCore, call: Call) -> Reply:
-    """200 with the changed object. Without a ``resourceVersion`` the last writer wins."""
+    """200 with the changed object. Without a ``resourceVersion`` the last writer wins, where the
+    kind allows that.
+    """
+    wanted = options.read(call)
     given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    wanted = options.with_doubled(wanted, call, given)
     writes.check_names(call, given)
-    given = fieldchecks.check(call, given)
+    given = fieldchecks.check(call, given, wanted)
 
-    def alter(old: Object) -> Object:
+    def alter(_old: Object) -> Object:
         return {**given, "metadata": dict(given["metadata"])}
 
-    written = await writes.change(core, call, alter, attempts=core.config.patch_attempts)
+    attempts = core.config.patch_attempts
+    written = await writes.change(core, call, alter, attempts=attempts, wanted=wanted)
     return show.record(core, call, written.record)

@@ -1,0 +1,132 @@
+"""Why a write is refused before anything is written: names, versions, what exists already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cloudwright.apiserver import encoding, metadata, strategies
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.errors import (
+    MODIFIED,
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    qualified,
+)
+from cloudwright.apiserver.store.interface import Record
+from cloudwright.model import fields
+from cloudwright.model.fields import FieldError
+from cloudwright.model.objects import Object, name_of
+
+_KEYS = {"endpoints": "services/endpoints", "nodes": "minions", "services": "services/specs"}
+
+
+def raise_invalid(call: Call, name: str, found: Sequence[FieldError]) -> None:
+    """Refuse an object with errors.
+
+    Raises:
+        ApiError: 422, there is at least one.
+    """
+    if found:
+        unique = list({str(error): error for error in found}.values())
+        causes = [error.as_cause() for error in unique]
+        raise invalid(call.group, call.served.resource.kind, name, causes)
+
+
+def check_names(call: Call, obj: Object) -> None:
+    """The object must be of the kind, namespace and name that the path says.
+
+    Raises:
+        ApiError: 400 or 422.
+    """
+    resource = call.served.resource
+    api_version = obj.setdefault("apiVersion", resource.api_version)
+    kind = obj.setdefault("kind", resource.kind)
+    if (api_version, kind) != (resource.api_version, resource.kind):
+        raise _other_kind(call, api_version, kind)
+    raise_invalid(call, call.name, metadata.shape_errors(obj))
+    found = obj.setdefault("metadata", {})
+    if resource.namespaced and (found.get("namespace") or call.namespace) != call.namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if call.name:
+        name = found.get("name")
+        if not name:
+            raise bad_request(
+                f"the name of the object ({call.name} based on URL) was undeterminable: "
+                "name must be provided"
+            )
+        if name != call.name:
+            raise bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
+            )
+
+
+def _other_kind(call: Call, api_version: object, kind: object) -> ApiError:
+    resource = call.served.resource
+    if api_version != resource.api_version:
+        return bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API "
+            f"version ({resource.api_version})"
+        )
+    group = resource.group.partition(".")[0] or "core"
+    return bad_request(
+        f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
+    )
+
+
+def version_on_create() -> ApiError:
+    """500, as upstream: a new object has no version."""
+    return ApiError(500, "", "resourceVersion should not be set on objects to be created")
+
+
+def taken(call: Call, obj: Object, record: Record | None) -> ApiError:
+    """409: an object of this name exists; ``record`` is that one, if it still does."""
+    name = name_of(obj)
+    if obj["metadata"].get("generateName"):
+        error = already_exists(call.group, call.plural, name)
+        error.message += ", the server was not able to generate a unique name for the object"
+        error.details["retryAfterSeconds"] = 1
+    else:
+        error = already_exists(call.group, call.plural, name)
+    if record is not None and encoding.decode(record.value)["metadata"].get("deletionTimestamp"):
+        error.message = f"object is being deleted: {error.message}"
+    return error
+
+
+def check_version(call: Call, new: Object, old: Object, record: Record) -> bool:
+    """Whether the new object names the version it was made from; it must be the current one.
+
+    Raises:
+        ApiError: 409, another uid or version; 422, this kind needs a version.
+    """
+    given = new.get("metadata")
+    given = given if isinstance(given, dict) else {}
+    uid = old["metadata"].get("uid")
+    if call.verb == "update" and given.get("uid") and given["uid"] != uid:
+        raise conflict(call.group, call.plural, call.name, _other_uid(call, given["uid"], uid))
+    version = given.get("resourceVersion")
+    if version in (None, "", "0"):
+        if call.verb == "update" and not strategies.unconditional(call.served):
+            what = qualified(call.plural, call.group)
+            error = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid("", what, call.name, [error.as_cause()])
+        return False
+    if version != str(record.revision):
+        raise conflict(call.group, call.plural, call.name, MODIFIED)
+    return True
+
+
+def _other_uid(call: Call, given: object, uid: object) -> str:
+    group = f"{call.group}/" if call.served.custom else ""
+    where = f"{call.namespace}/" if call.namespace else ""
+    plural = _KEYS.get(call.plural, call.plural) if not call.group else call.plural
+    return (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{group}{plural}/{where}"
+        f"{call.name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+        f"UID in precondition: {given}, UID in object meta: {uid}"
+    )
