@@ -11,7 +11,7 @@ import orjson
 
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.apiserver import definitions, encoding, sharing, sweeping
+from cloudwright.apiserver import definitions, encoding, services, sharing, sweeping
 from cloudwright.apiserver.admission import Admission, chain
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
@@ -86,6 +86,9 @@ async def _load_addresses(core: ApiCore) -> None:
         holder = uid_of(service)
         if address != "None" and core.addresses.problem(address, holder) is None:
             core.addresses.take(address, holder)
+        for number in services.numbers(service.get("spec") or {}):
+            if core.addresses.node_ports.problem(number, holder) is None:
+                core.addresses.node_ports.take(number, holder)
 
 
 async def _ensure_namespace(core: ApiCore, name: str) -> None:

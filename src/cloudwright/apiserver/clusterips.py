@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from cloudwright.apiserver.nodeports import NodePorts
+
 
 class ClusterIPs:
     """The addresses of one IPv4 network; each is given to one holder at a time."""
@@ -14,6 +16,8 @@ class ClusterIPs:
         self._holders: dict[str, str] = {}
         self._reserved = frozenset(reserved)
         self._next = 1
+        self.node_ports = NodePorts()
+        """The ports on nodes of the same Services."""
 
     def begin_at(self, index: int) -> None:
         """Hand out addresses from the one at ``index`` on: two API servers on one store begin far

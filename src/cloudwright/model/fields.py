@@ -85,8 +85,8 @@ def unknown(path: str, message: str = "") -> FieldError:
 
 
 def not_supported(path: str, value: object, allowed: Iterable[str]) -> FieldError:
-    """The value is none of ``allowed``."""
-    names = ", ".join(f'"{name}"' for name in sorted(allowed))
+    """The value is none of ``allowed``, which are told in their order."""
+    names = ", ".join(f'"{name}"' for name in allowed)
     return FieldError(path, "NotSupported", f"supported values: {names}", value)
 
 
@@ -114,4 +114,4 @@ def key(path: str, name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -25,7 +25,7 @@ _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 
 
 def _wrong(message: str, regex: str, *examples: str) -> str:
-    shown = " or ".join(f"'{example}'" for example in examples)
+    shown = ",  or ".join(f"'{example}'" for example in examples)
     return f"{message} (e.g. {shown}, regex used for validation is '{regex}')"
 
 

@@ -74,7 +74,7 @@ WORKLOAD = POD_SPEC.map(
 )
 SERVICE = st.fixed_dictionaries(
     {"ports": st.just([{"port": 80}])},
-    optional={"type": st.just("NodePort"), "clusterIP": st.just("None")},
+    optional={"type": st.just("NodePort"), "sessionAffinity": st.just("ClientIP")},
 )
 KINDS = [
     (resources.POD, POD_SPEC),

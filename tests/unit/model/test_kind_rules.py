@@ -46,10 +46,12 @@ def test_deployment_defaults() -> None:
     ("spec", "expected"),
     [
         ({"replicas": -1}, "spec.replicas: Invalid value: -1"),
-        ({"selector": None}, "spec.selector: Required value"),
         ({"selector": {}}, "empty selector is invalid"),
         ({"selector": {"matchLabels": {"app": "b"}}}, "`selector` does not match template"),
-        ({"selector": {"matchExpressions": [{"key": "a", "operator": "X"}]}}, "not a valid label"),
+        (
+            {"selector": {"matchExpressions": [{"key": "a", "operator": "X"}]}},
+            "not a valid selector",
+        ),
         ({"strategy": {"type": "Blue"}}, "spec.strategy.type: Unsupported value"),
         (
             {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}},
@@ -70,6 +72,12 @@ def test_deployment_defaults() -> None:
 def test_wrong_deployments_are_refused(spec: dict[str, Any], expected: str) -> None:
     (found,) = errors(resources.DEPLOYMENT, deployment(**spec))
     assert expected in found
+
+
+def test_without_a_selector_nothing_is_selected() -> None:
+    found = errors(resources.DEPLOYMENT, deployment(selector=None))
+    assert found[0] == "spec.selector: Required value"
+    assert "`selector` does not match template `labels`" in found[1]
 
 
 @pytest.mark.parametrize("resource", [resources.DEPLOYMENT, resources.REPLICA_SET])
@@ -101,7 +109,7 @@ def test_service_defaults() -> None:
     ("spec", "expected"),
     [
         ({}, "spec.ports: Required value"),
-        ({"ports": [{"port": 0}]}, "spec.ports[0].port: Invalid value: 0"),
+        ({"ports": [{"port": 0, "targetPort": 1}]}, "spec.ports[0].port: Invalid value: 0"),
         ({"ports": [{"port": 1}, {"name": "b", "port": 2}]}, "spec.ports[0].name: Required"),
         (
             {"ports": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]},

@@ -26,7 +26,7 @@ def test_bad_labels(name: str) -> None:
 def test_messages_are_upstreams() -> None:
     assert names.dns_label_problems("My") == [
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
-        "and must start and end with an alphanumeric character (e.g. 'my-name' or '123-abc', "
+        "and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "
         "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
     ]
     assert names.dns_label_problems("a" * 64) == ["must be no more than 63 bytes"]
@@ -87,7 +87,7 @@ def test_field_errors_speak_as_upstream() -> None:
     assert str(fields.required("spec.x", "say")) == "spec.x: Required value: say"
     assert str(fields.invalid("a", "b", "no")) == 'a: Invalid value: "b": no'
     assert str(fields.not_supported("a", "x", ["b", "a"])) == (
-        'a: Unsupported value: "x": supported values: "a", "b"'
+        'a: Unsupported value: "x": supported values: "b", "a"'
     )
     assert str(fields.too_long("a", 5)) == "a: Too long: may not be more than 5 bytes"
     assert fields.duplicate("a", 80).as_cause() == {

@@ -89,7 +89,7 @@ def test_a_named_list_may_not_name_twice():
     pod = deployment()
     pod["spec"]["template"]["spec"]["containers"] *= 2
     assert errors(r.DEPLOYMENT, pod) == [
-        'spec.template.spec.containers[1]: Duplicate value: {"name": "app"}'
+        'spec.template.spec.containers[1]: Duplicate value: {"name":"app"}'
     ]
 
 

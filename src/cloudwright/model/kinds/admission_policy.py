@@ -93,8 +93,11 @@ def _check_mutating(policy: Object, _old: Object | None) -> list[FieldError]:
     keys = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
     for index, one in enumerate(mutations):
         path, kind = f"spec.mutations[{index}]", one.get("patchType")
+        if not kind:
+            found.append(fields.required(f"{path}.patchType"))
+            continue
         if kind not in keys:
-            found.append(fields.not_supported(f"{path}.patchType", kind or "", keys))
+            found.append(fields.not_supported(f"{path}.patchType", kind, keys))
             continue
         if one.get(keys[kind]) is None:
             message = f"must be specified when patchType is {kind}"

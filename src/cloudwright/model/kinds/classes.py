@@ -39,7 +39,7 @@ def _check(priority: Object, old: Object | None) -> list[FieldError]:
     elif value > _USER_MAX:
         message = f"maximum allowed value of a user defined priority is {_USER_MAX}"
         found.append(fields.forbidden("value", message))
-    choices = ("Never", "PreemptLowerPriority")
+    choices = ("PreemptLowerPriority", "Never")
     return found + one_of(priority, "", "preemptionPolicy", choices)
 
 

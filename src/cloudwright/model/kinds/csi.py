@@ -18,7 +18,7 @@ from cloudwright.model.objects import Object
 
 _NAME_MAX = 63
 _GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
-_LIFECYCLES = ("Ephemeral", "Persistent")
+_LIFECYCLES = ("Persistent", "Ephemeral")
 
 
 def driver_name_errors(name: str, path: str) -> list[FieldError]:
@@ -56,7 +56,9 @@ def _check_driver(driver: Object, old: Object | None) -> list[FieldError]:
             message = "may not specify a duration less than 10 minutes"
             found.append(fields.invalid(f"{path}.expirationSeconds", seconds, message))
     was = old and mapping(old, "spec")
-    found += unchanged(spec, was, "spec", "attachRequired")
+    if was is not None and spec.get("attachRequired") != was.get("attachRequired"):
+        value, message = spec.get("attachRequired"), "field is immutable"
+        found.append(fields.invalid("spec.attachedRequired", value, message))
     return found + unchanged(spec, was, "spec", "volumeLifecycleModes")
 
 
@@ -89,10 +91,7 @@ def _fixed(driver: Object) -> Object:
 def _check_capacity(capacity: Object, old: Object | None) -> list[FieldError]:
     found = labels.selector_errors(capacity.get("nodeTopology"), "nodeTopology")
     name = str(capacity.get("storageClassName") or "")
-    if not name:
-        found.append(fields.required("storageClassName"))
-    else:
-        found += wrong("storageClassName", name, names.dns_subdomain_problems(name))
+    found += wrong("storageClassName", name, names.dns_subdomain_problems(name))
     for key in ("capacity", "maximumVolumeSize"):
         value = capacity.get(key)
         if value is not None and not quantities.problems(value) and quantities.parse(value) < 0:
@@ -120,9 +119,8 @@ def _check_attachment(attachment: Object, old: Object | None) -> list[FieldError
     elif name == "":
         message = "must specify non empty persistentVolumeName"
         found.append(fields.required("spec.source.persistentVolumeName", message))
-    if not spec.get("nodeName"):
-        found.append(fields.required("spec.nodeName"))
-    return found
+    node = str(spec.get("nodeName") or "")
+    return found + wrong("spec.nodeName", node, names.dns_subdomain_problems(node))
 
 
 DRIVER = KindSpec(resources.CSI_DRIVER, _driver_defaults, _check_driver)

@@ -65,19 +65,16 @@ def _strategy_errors(strategy: Object) -> list[FieldError]:
 def _check(daemon_set: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(daemon_set, "spec")
     selector, template = spec.get("selector"), mapping(spec, "template")
-    if selector is None:
-        found = [fields.required("spec.selector")]
-    else:
-        found = labels.selector_errors(selector, "spec.selector")
-        found += labels.template_matches(selector, template, "spec.template")
-        if labels.is_empty(selector):
-            message = "empty selector is invalid for daemonset"
-            found.append(fields.invalid("spec.selector", selector, message))
+    found = unchanged(spec, old and mapping(old, "spec"), "spec", "selector")
+    found += labels.selector_errors(selector, "spec.selector")
+    found += labels.template_matches(selector, template, "spec.template")
+    if selector is not None and labels.is_empty(selector):
+        message = "empty selector is invalid for daemonset"
+        found.append(fields.invalid("spec.selector", selector, message))
     found += template_errors(template, "spec.template", "DaemonSet")
     found += not_negative(spec, "spec", "minReadySeconds")
     found += _strategy_errors(mapping(spec, "updateStrategy"))
-    found += not_negative(spec, "spec", "revisionHistoryLimit")
-    return found + unchanged(spec, old and mapping(old, "spec"), "spec", "selector")
+    return found + not_negative(spec, "spec", "revisionHistoryLimit")
 
 
 def _status(_daemon_set: Object) -> Object:

@@ -74,7 +74,7 @@ def _check(deployment: Object, old: Object | None) -> list[FieldError]:
     deadline = spec.get("progressDeadlineSeconds")
     ready = int(spec.get("minReadySeconds") or 0)
     if whole(deadline) and int(deadline or 0) <= ready:
-        message = f"must be greater than minReadySeconds ({ready})"
+        message = "must be greater than minReadySeconds"
         found.append(fields.invalid("spec.progressDeadlineSeconds", deadline, message))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudwright.model import names, resources
+from cloudwright.model import fields, names, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds.endpoints import address_problems
 from cloudwright.model.kinds.spec import KindSpec, members, one_of, unchanged, wrong
@@ -18,6 +18,9 @@ def _defaults(piece: Object) -> None:
 def _check(piece: Object, old: Object | None) -> list[FieldError]:
     found = one_of(piece, "", "addressType", ("FQDN", "IPv4", "IPv6"))
     for index, endpoint in enumerate(members(piece, "endpoints")):
+        if not members(endpoint, "addresses"):
+            message = "must contain at least 1 address"
+            found.append(fields.required(f"endpoints[{index}].addresses", message))
         if piece.get("addressType") == "FQDN":
             break
         for at, address in enumerate(members(endpoint, "addresses")):

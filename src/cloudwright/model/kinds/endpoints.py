@@ -16,8 +16,14 @@ def address_problems(text: str) -> list[str]:
         address = ipaddress.ip_address(text)
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-    if address.is_loopback or address.is_unspecified or address.is_multicast:
-        return ["may not be a loopback, unspecified or multicast address"]
+    if address.is_unspecified:
+        return [f"may not be unspecified ({address})"]
+    if address.is_loopback:
+        return ["may not be in the loopback range (127.0.0.0/8, ::1/128)"]
+    if address.is_link_local:
+        return ["may not be in the link-local range (169.254.0.0/16, fe80::/10)"]
+    if address.is_multicast and str(address).startswith(("224.0.0.", "ff02:")):
+        return ["may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"]
     return []
 
 

@@ -53,7 +53,7 @@ def _check(autoscaler: Object, _old: Object | None) -> list[FieldError]:
         message = "must be greater than or equal to `minReplicas`"
         found.append(fields.invalid("spec.maxReplicas", most, message))
     target = mapping(spec, "scaleTargetRef")
-    found += hpa_metrics.reference_errors(target, "spec.scaleTargetRef")
+    found += hpa_metrics.reference_errors(target, "spec.scaleTargetRef", grouped=True)
     found += hpa_metrics.errors(members(spec, "metrics"), "spec.metrics")
     behavior = mapping(spec, "behavior")
     for key in ("scaleUp", "scaleDown"):

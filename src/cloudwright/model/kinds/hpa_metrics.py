@@ -20,14 +20,14 @@ _SOURCES = {
 _TARGETS = ("AverageValue", "Utilization", "Value")
 
 
-def reference_errors(reference: Object, path: str) -> list[FieldError]:
-    """What is wrong with a reference to a scalable object."""
+def reference_errors(reference: Object, path: str, *, grouped: bool = False) -> list[FieldError]:
+    """What is wrong with a reference to an object; ``grouped``: it must name an API group."""
     found = [fields.required(f"{path}.{k}") for k in ("kind", "name") if not reference.get(k)]
     version = str(reference.get("apiVersion") or "")
     if version.count("/") > 1:
         message = f"unexpected GroupVersion string: {version}"
         found.append(fields.invalid(f"{path}.apiVersion", version, message))
-    elif reference.get("kind") and "/" not in version and version != "v1":
+    elif grouped and "/" not in version:
         message = "apiVersion must specify API group"
         found.append(fields.invalid(f"{path}.apiVersion", version, message))
     return found
@@ -47,7 +47,7 @@ def _metric_errors(metric: Object, path: str) -> list[FieldError]:
     if not kind:
         found.append(fields.required(f"{path}.type", "must specify a metric source type"))
     if kind not in _SOURCES:
-        found.append(fields.not_supported(f"{path}.type", kind, _SOURCES))
+        found.append(fields.not_supported(f"{path}.type", kind, sorted(_SOURCES)))
     present = [name for name in _SOURCES.values() if metric.get(name) is not None]
     if present:
         found += _source_errors(present[0], metric[present[0]], f"{path}.{present[0]}")

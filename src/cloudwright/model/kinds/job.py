@@ -61,22 +61,23 @@ def _defaults(job: Object) -> None:
     spec = job.setdefault("spec", {})
     template_defaults(spec)
     spec_defaults(spec)
-    found = mapping(mapping(spec, "template"), "metadata").get("labels")
-    if found and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(found)
 
 
 def _begin(job: Object) -> None:
     """The pods of a job are found by the job's uid, unless somebody says otherwise."""
     spec = job["spec"]
-    if spec.get("manualSelector"):
-        return
     metadata = spec.setdefault("template", {}).setdefault("metadata", {})
     found = metadata.get("labels") or {}
+    if spec.get("manualSelector"):
+        if found and not job["metadata"].get("labels"):
+            job["metadata"]["labels"] = dict(found)
+        return
     metadata["labels"] = found
     for prefix in ("", _PREFIX):
         found[prefix + _CONTROLLER] = uid_of(job)
         found[prefix + _NAME] = name_of(job)
+    if not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(found)
     selector = spec.get("selector") or {}
     spec["selector"] = selector
     selector["matchLabels"] = selector.get("matchLabels") or {}
@@ -90,10 +91,10 @@ def spec_errors(spec: Object, path: str) -> list[FieldError]:
     if failed is not None and per_index is None:
         message = "when maxFailedIndexes is specified"
         found.append(fields.required(f"{path}.backoffLimitPerIndex", message))
-    found += one_of(spec, path, "completionMode", ("Indexed", "NonIndexed"))
+    found += one_of(spec, path, "completionMode", ("NonIndexed", "Indexed"))
     if spec.get("completionMode") == "Indexed":
         found += _indexed_errors(spec, path)
-    else:
+    elif spec.get("completionMode", "NonIndexed") == "NonIndexed":
         for key in ("backoffLimitPerIndex", "maxFailedIndexes"):
             if spec.get(key) is not None:
                 message = "requires indexed completion mode"

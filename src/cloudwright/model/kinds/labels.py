@@ -50,6 +50,8 @@ def is_empty(selector: Mapping[str, Any]) -> bool:
 
 def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """Whether labels are selected; a selector that cannot be read has errors of its own."""
+    if selector is None:
+        return False
     try:
         return selectors.from_label_selector(selector).matches(labels)
     except ValueError:

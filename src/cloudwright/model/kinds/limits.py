@@ -59,7 +59,7 @@ def _check(limits: Object, _old: Object | None) -> list[FieldError]:
                 "either minimum or maximum storage value is required, but neither was provided"
             )
             found.append(fields.required(f"{path}.limits", message))
-        if not found:
+        if not any(error.reason == "Invalid" for error in found):
             found += _order_errors(item, path)
     return found
 

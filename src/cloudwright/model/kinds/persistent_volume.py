@@ -104,5 +104,9 @@ def _changes(spec: Object, was: Object) -> list[FieldError]:
 
 
 SPEC = KindSpec(
-    resources.PERSISTENT_VOLUME, _defaults, _check, lambda _volume: {"phase": "Pending"}
+    resources.PERSISTENT_VOLUME,
+    _defaults,
+    _check,
+    lambda _volume: {"phase": "Pending"},
+    stamp="lastPhaseTransitionTime",
 )

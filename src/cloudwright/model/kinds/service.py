@@ -1,4 +1,6 @@
-"""Service: a stable address for pods. Its address itself is given out by the API server."""
+"""Service: a stable address for pods. Its addresses and node ports are given out by the API
+server (``apiserver.services``).
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,49 @@ from typing import Any
 
 from cloudwright.model import fields, names, resources
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds.spec import KindSpec, mapping, members, one_of, repeated, wrong
+from cloudwright.model.kinds.endpoints import address_problems
+from cloudwright.model.kinds.spec import KindSpec, mapping, members, one_of, wrong
 from cloudwright.model.objects import Object
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_PROTOCOLS = ("SCTP", "TCP", "UDP")
+_WITH_PORTS = ("LoadBalancer", "NodePort")
+_AFFINITY_SECONDS, _AFFINITY_MAX = 10_800, 86_400
+_HEALTH = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+
+
+def externally_accessible(spec: Object) -> bool:
+    """Whether a Service's traffic may come from outside."""
+    return spec.get("type") in _WITH_PORTS or (
+        spec.get("type") == "ClusterIP" and bool(members(spec, "externalIPs"))
+    )
+
+
+def needs_health_check(spec: Object) -> bool:
+    """Whether a load balancer must ask a node if it has a pod of the Service."""
+    local = spec.get("externalTrafficPolicy") == "Local"
+    return spec.get("type") == "LoadBalancer" and local
 
 
 def _defaults(service: Object) -> None:
     spec = service.setdefault("spec", {})
-    spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
+    spec["type"] = spec.get("type") or "ClusterIP"
+    spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif spec["sessionAffinity"] == "ClientIP":
+        client = mapping(mapping(spec, "sessionAffinityConfig"), "clientIP")
+        if client.get("timeoutSeconds") is None:
+            spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": _AFFINITY_SECONDS}}
     for port in members(spec, "ports"):
-        port.setdefault("protocol", "TCP")
+        port["protocol"] = port.get("protocol") or "TCP"
         if port.get("targetPort") in (None, "", 0):
             port["targetPort"] = port.get("port")
-    if spec["type"] != "ExternalName":
+    if externally_accessible(spec) and not spec.get("externalTrafficPolicy"):
+        spec["externalTrafficPolicy"] = "Cluster"
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+    if spec["type"] in ("ClusterIP", *_WITH_PORTS):
         spec.setdefault("internalTrafficPolicy", "Cluster")
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
@@ -29,46 +58,143 @@ def _defaults(service: Object) -> None:
 
 def _check(service: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(service, "spec")
-    found = one_of(spec, "spec", "type", _TYPES)
-    found += one_of(spec, "spec", "sessionAffinity", ("None", "ClientIP"))
-    ports = members(spec, "ports")
-    if spec.get("type") == "ExternalName":
-        name = str(spec.get("externalName") or "")
-        if not name:
-            found.append(fields.required("spec.externalName"))
-        else:
-            problems = names.dns_subdomain_problems(name.removesuffix("."))
-            found += wrong("spec.externalName", name, problems)
-    elif not ports and spec.get("clusterIP") != "None":
+    ports, kind = members(spec, "ports"), spec.get("type")
+    headless = spec.get("clusterIP") == "None"
+    found: list[FieldError] = []
+    if not ports and not headless and kind != "ExternalName":
         found.append(fields.required("spec.ports"))
-    found += _ports(ports)
-    for key, value in mapping(spec, "selector").items():
+    if kind == "LoadBalancer" and headless:
+        message = "may not be set to 'None' for LoadBalancer services"
+        found.append(fields.invalid("spec.clusterIPs[0]", "None", message))
+    if kind == "NodePort" and headless:
+        message = "may not be set to 'None' for NodePort services"
+        found.append(fields.invalid("spec.clusterIPs[0]", "None", message))
+    if kind == "ExternalName":
+        name = str(spec.get("externalName") or "").removesuffix(".")
+        if name:
+            problems = names.dns_subdomain_problems(name)
+            found += wrong("spec.externalName", name, problems)
+        else:
+            found.append(fields.required("spec.externalName"))
+    found += _port_errors(ports)
+    found += _selector_errors(mapping(spec, "selector"))
+    found += _affinity_errors(spec)
+    for index, address in enumerate(members(spec, "externalIPs")):
+        path = f"spec.externalIPs[{index}]"
+        found += wrong(path, address, address_problems(str(address)))
+    found += one_of(spec, "spec", "type", _TYPES)
+    found += _node_port_errors(ports, str(kind))
+    found += _source_errors(spec)
+    found += _policy_errors(spec)
+    found += _class_errors(spec, old and mapping(old, "spec"))
+    return found
+
+
+def _port_errors(ports: list[Any]) -> list[FieldError]:
+    found: list[FieldError] = []
+    seen: set[Any] = set()
+    for index, port in enumerate(ports):
+        path = f"spec.ports[{index}]"
+        number, target, name = port.get("port"), port.get("targetPort"), port.get("name")
+        if name:
+            found += wrong(f"{path}.name", name, names.dns_label_problems(str(name)))
+            if name in seen:
+                found.append(fields.duplicate(f"{path}.name", name))
+            seen.add(name)
+        elif len(ports) > 1:
+            found.append(fields.required(f"{path}.name"))
+        found += wrong(f"{path}.port", number or 0, names.port_problems(number or 0))
+        found += one_of(port, path, "protocol", _PROTOCOLS)
+        if isinstance(target, str):
+            found += wrong(f"{path}.targetPort", target, names.port_name_problems(target))
+        else:
+            found += wrong(f"{path}.targetPort", target or 0, names.port_problems(target or 0))
+        word = port.get("appProtocol")
+        if word is not None:
+            problems = names.qualified_name_problems(str(word))
+            found += wrong(f"{path}.appProtocol", word, problems)
+    return found + _repeated_ports(ports)
+
+
+def _repeated_ports(ports: list[Any]) -> list[FieldError]:
+    found: list[FieldError] = []
+    seen: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        key = (port.get("protocol"), port.get("port"))
+        if key in seen:
+            shown = {"protocol": key[0], "port": key[1]}
+            found.append(fields.duplicate(f"spec.ports[{index}]", shown))
+        seen.add(key)
+    return found
+
+
+def _selector_errors(selector: Object) -> list[FieldError]:
+    found: list[FieldError] = []
+    for key, value in selector.items():
         found += wrong("spec.selector", key, names.qualified_name_problems(key))
         found += wrong("spec.selector", value, names.label_value_problems(str(value)))
     return found
 
 
-def _ports(ports: list[Any]) -> list[FieldError]:
+def _affinity_errors(spec: Object) -> list[FieldError]:
+    found = one_of(spec, "spec", "sessionAffinity", ("ClientIP", "None"))
+    seconds = mapping(mapping(spec, "sessionAffinityConfig"), "clientIP").get("timeoutSeconds")
+    if seconds is not None and not 0 < seconds <= _AFFINITY_MAX:
+        message = f"must be greater than 0 and less than {_AFFINITY_MAX}"
+        path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
+        found.append(fields.invalid(path, seconds, message))
+    return found
+
+
+def _node_port_errors(ports: list[Any], kind: str) -> list[FieldError]:
     found: list[FieldError] = []
     seen: set[tuple[Any, Any]] = set()
     for index, port in enumerate(ports):
-        where = f"spec.ports[{index}]"
-        number, target, name = port.get("port"), port.get("targetPort"), port.get("name")
-        if name:
-            found += wrong(f"{where}.name", name, names.dns_label_problems(str(name)))
-        elif len(ports) > 1:
-            found.append(fields.required(f"{where}.name"))
-        found += wrong(f"{where}.port", number, names.port_problems(number))
-        found += one_of(port, where, "protocol", _PROTOCOLS)
-        if isinstance(target, str):
-            found += wrong(f"{where}.targetPort", target, names.port_name_problems(target))
-        elif target != number:
-            found += wrong(f"{where}.targetPort", target, names.port_problems(target))
-        if (number, port.get("protocol")) in seen:
-            shown = {"port": number, "protocol": port.get("protocol")}
-            found.append(fields.duplicate(where, shown))
+        number, path = port.get("nodePort"), f"spec.ports[{index}].nodePort"
+        if not number:
+            continue
+        if kind == "ClusterIP":
+            message = "may not be used when `type` is 'ClusterIP'"
+            found.append(fields.forbidden(path, message))
+        elif (number, port.get("protocol")) in seen:
+            found.append(fields.duplicate(path, number))
         seen.add((number, port.get("protocol")))
-    return found + repeated(ports, "spec.ports", "name")
+    return found
+
+
+def _source_errors(spec: Object) -> list[FieldError]:
+    if not members(spec, "loadBalancerSourceRanges") or spec.get("type") == "LoadBalancer":
+        return []
+    message = "may only be used when `type` is 'LoadBalancer'"
+    return [fields.forbidden("spec.LoadBalancerSourceRanges", message)]
+
+
+def _policy_errors(spec: Object) -> list[FieldError]:
+    found: list[FieldError] = []
+    policy, port = spec.get("externalTrafficPolicy"), spec.get("healthCheckNodePort") or 0
+    if not externally_accessible(spec):
+        if policy:
+            message = "may only be set for externally-accessible services"
+            found.append(fields.invalid("spec.externalTrafficPolicy", policy, message))
+    else:
+        found += one_of(spec, "spec", "externalTrafficPolicy", ("Cluster", "Local"))
+    if port and not needs_health_check(spec):
+        found.append(fields.invalid("spec.healthCheckNodePort", port, _HEALTH))
+    return found + one_of(spec, "spec", "internalTrafficPolicy", ("Cluster", "Local"))
+
+
+def _class_errors(spec: Object, was: Object | None) -> list[FieldError]:
+    name, path = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if spec.get("type") != "LoadBalancer":
+        if name is None:
+            return []
+        return [fields.forbidden(path, "may only be used when `type` is 'LoadBalancer'")]
+    if was is not None and was.get("type") == "LoadBalancer":
+        if was.get("loadBalancerClass") != name:
+            return [fields.invalid(path, name, "may not change once set")]
+    elif name is not None:
+        return wrong(path, name, names.qualified_name_problems(str(name)))
+    return []
 
 
 SPEC = KindSpec(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cloudwright._base.clock import rfc3339
 from cloudwright.model import fields, names
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
@@ -49,6 +50,8 @@ class KindSpec:
     keep_status: bool = False
     """A creator may set the status (a Node tells of itself)."""
     name_problems: Problems = names.dns_subdomain_problems
+    stamp: str = ""
+    """The field of a new object's status that says since when it is so."""
     begin: Defaults = _no_defaults
     """What the server writes into a new object, after its defaults."""
     keep: Callable[[Object, Object], None] = _no_keeping
@@ -56,13 +59,16 @@ class KindSpec:
 
     def prepare_create(self, obj: Object, now: datetime) -> None:
         """Fill in defaults and the first status; drop a status that a user may not set."""
-        del now
         if "status" in self.resource.subresources and not self.keep_status:
             obj.pop("status", None)
         self.defaults(obj)
         self.begin(obj)
         if self.initial_status is not None:
             obj["status"] = self.initial_status(obj)
+        elif "status" in self.resource.subresources:
+            obj.setdefault("status", {})
+        if self.stamp:
+            obj["status"][self.stamp] = rfc3339(now)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         """Fill in defaults, and what is kept of the old object."""
@@ -125,7 +131,7 @@ def not_negative(obj: Mapping[str, Any], path: str, *keys: str) -> list[FieldErr
     """Each of these numbers, where given, is zero or more."""
     message = "must be greater than or equal to 0"
     return [
-        fields.invalid(f"{path}.{key}", obj[key], message)
+        fields.invalid(f"{path}.{key}".lstrip("."), obj[key], message)
         for key in keys
         if whole(obj.get(key)) and obj[key] < 0
     ]

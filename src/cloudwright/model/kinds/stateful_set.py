@@ -94,10 +94,9 @@ def _check(stateful_set: Object, old: Object | None) -> list[FieldError]:
 
 def _template(spec: Object) -> list[FieldError]:
     selector, template = spec.get("selector"), mapping(spec, "template")
-    if selector is None:
-        return [fields.required("spec.selector")]
-    found = labels.selector_errors(selector, "spec.selector")
-    if labels.is_empty(selector):
+    found = [] if selector is not None else [fields.required("spec.selector")]
+    found += labels.selector_errors(selector, "spec.selector")
+    if selector is not None and labels.is_empty(selector):
         message = "empty selector is invalid for statefulset"
         found.append(fields.invalid("spec.selector", selector, message))
     else:

@@ -42,22 +42,13 @@ def _check(storage: Object, old: Object | None) -> list[FieldError]:
     found: list[FieldError] = []
     if old is not None:
         for name in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
-            if storage.get(name) != old.get(name):
-                found.append(_fixed(name, storage.get(name)))
+            found += unchanged(storage, old, "", name)
         return found
     found += _driver_errors(str(storage.get("provisioner") or ""), "provisioner")
     found += _parameter_errors(mapping(storage, "parameters"), empty=True)
     found += one_of(storage, "", "reclaimPolicy", _POLICIES)
     found += one_of(storage, "", "volumeBindingMode", _BINDING)
     return found + _topologies(members(storage, "allowedTopologies"))
-
-
-def _fixed(name: str, value: object) -> FieldError:
-    if name == "parameters":
-        return fields.forbidden("parameters", "updates to parameters are forbidden.")
-    if name == "provisioner":
-        return fields.forbidden("provisioner", "updates to provisioner are forbidden.")
-    return fields.invalid(name, value, "field is immutable")
 
 
 def _topologies(terms: list[Object]) -> list[FieldError]:
@@ -79,10 +70,12 @@ def _topologies(terms: list[Object]) -> list[FieldError]:
 
 
 def _check_attributes(attributes: Object, old: Object | None) -> list[FieldError]:
-    found = _driver_errors(str(attributes.get("driverName") or ""), "driverName")
-    found += _parameter_errors(mapping(attributes, "parameters"), empty=False)
-    found += unchanged(attributes, old, "", "driverName")
-    return found + unchanged(attributes, old, "", "parameters")
+    found: list[FieldError] = []
+    for name in ("driverName", "parameters"):
+        if old is not None and attributes.get(name) != old.get(name):
+            found.append(fields.forbidden(name, f"updates to {name} are forbidden."))
+    found += _driver_errors(str(attributes.get("driverName") or ""), "driverName")
+    return found + _parameter_errors(mapping(attributes, "parameters"), empty=False)
 
 
 SPEC = KindSpec(resources.STORAGE_CLASS, _defaults, _check)

@@ -20,11 +20,11 @@ def claim_defaults(spec: Object) -> None:
     spec.setdefault("volumeMode", "Filesystem")
 
 
-def access_mode_errors(spec: Mapping[str, Any], path: str) -> list[FieldError]:
-    """There is at least one access mode; a single pod's cannot be had with others."""
+def access_mode_errors(spec: Mapping[str, Any], path: str, message: str = "") -> list[FieldError]:
+    """There is at least one access mode (else: ``message``); a single pod's is had alone."""
     modes, where = members(spec, "accessModes"), f"{path}.accessModes"
     if not modes:
-        return [fields.required(where)]
+        return [fields.required(where, message)]
     found = [fields.not_supported(where, m, ACCESS_MODES) for m in modes if m not in ACCESS_MODES]
     others = {mode for mode in modes if mode in ACCESS_MODES} - {"ReadWriteOncePod"}
     if "ReadWriteOncePod" in modes and others:
@@ -50,7 +50,7 @@ def class_errors(name: Any, path: str) -> list[FieldError]:
 
 def claim_errors(spec: Mapping[str, Any], path: str) -> list[FieldError]:
     """What is wrong with the spec of a claim."""
-    found = access_mode_errors(spec, path)
+    found = access_mode_errors(spec, path, "at least 1 access mode is required")
     found += labels.selector_errors(spec.get("selector"), f"{path}.selector")
     requests = mapping(mapping(spec, "resources"), "requests")
     if "storage" not in requests:

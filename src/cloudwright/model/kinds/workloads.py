@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cloudwright.model import fields, selectors
+from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds import defaults
+from cloudwright.model.kinds import defaults, labels
 from cloudwright.model.kinds.pod import template_errors
-from cloudwright.model.kinds.spec import mapping, not_negative, unchanged, wrong
+from cloudwright.model.kinds.spec import mapping, not_negative, unchanged
 from cloudwright.model.objects import Object
 
 
@@ -29,18 +29,11 @@ def workload_errors(obj: Object, old: Object | None) -> list[FieldError]:
 
 
 def _selector_errors(spec: Object) -> list[FieldError]:
-    selector = spec.get("selector")
+    selector, path = spec.get("selector"), "spec.selector"
+    found = labels.selector_errors(selector, path)
     if selector is None:
-        return [fields.required("spec.selector")]
-    try:
-        parsed = selectors.from_label_selector(selector)
-    except ValueError as error:
-        return wrong("spec.selector", selector, [str(error)])
-    if parsed.empty:
-        message = "empty selector is invalid for deployment"
-        return [fields.invalid("spec.selector", selector, message)]
-    labels = mapping(mapping(mapping(spec, "template"), "metadata"), "labels")
-    if not parsed.matches(labels):
-        message = "`selector` does not match template `labels`"
-        return [fields.invalid("spec.template.metadata.labels", labels, message)]
-    return []
+        found.append(fields.required(path))
+    elif labels.is_empty(selector):
+        message = "empty selector is invalid for deployment"  # upstream says so of both
+        return [*found, fields.invalid(path, selector, message)]
+    return found + labels.template_matches(selector, mapping(spec, "template"), "spec.template")
