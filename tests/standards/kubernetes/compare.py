@@ -13,6 +13,8 @@ LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
+TOO_LARGE = re.compile(r"resource version: \d+, current: \d+")
+OWN_LABEL = "kubernetes.io/metadata.name"
 ABSENT = "<absent>"
 
 
@@ -66,6 +68,7 @@ def _normal_text(value: str, key: str) -> str:
     value = UUID.sub("<uid>", value)
     value = TIME.sub("<time>", value)
     value = TOKEN.sub("<token>", value)
+    value = TOO_LARGE.sub("resource version: <version>, current: <version>", value)
     value = VOLUME.sub("kube-api-access-<random>", value)
     return LOOPBACK.sub("<address>", value)
 
@@ -75,6 +78,9 @@ def _unname(made: dict[str, Any], value: dict[str, Any]) -> None:
     prefix, name = value.get("generateName"), value.get("name")
     if isinstance(prefix, str) and isinstance(name, str) and name.startswith(prefix):
         made["name"] = f"{prefix}<{len(name) - len(prefix)} characters>"
+        labels = made.get("labels")
+        if isinstance(labels, dict) and labels.get(OWN_LABEL) == name:
+            labels[OWN_LABEL] = made["name"]
 
 
 def differences(real: Any, ours: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

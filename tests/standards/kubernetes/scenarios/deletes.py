@@ -54,7 +54,7 @@ def delete_pods(s: Session) -> None:
 
 @scenario("face")
 def delete_collection(s: Session) -> None:
-    path = s.path("configmaps")
+    path = s.path("secrets")
     for index in range(4):
         labels = {"half": str(index % 2)}
         s.ask("POST", path, {"metadata": {"name": f"c-{index}", "labels": labels}})
@@ -65,7 +65,7 @@ def delete_collection(s: Session) -> None:
     s.send("none", "DELETE", f"{path}?labelSelector=never%3Dhere")
     s.send("all", "DELETE", path)
     s.send("empty", "GET", path)
-    s.send("everywhere", "DELETE", "/api/v1/configmaps")
+    s.send("everywhere", "DELETE", "/api/v1/secrets")
     s.send("namespaces", "DELETE", "/api/v1/namespaces?labelSelector=never%3Dhere")
 
 

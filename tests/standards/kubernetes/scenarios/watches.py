@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -42,7 +43,7 @@ def watches(s: Session, urls: dict[str, str], accepts: dict[str, str] | None = N
             if watch.status == 200:
                 s.events(step, list(watch.rest_of_it()))
             else:
-                s.note(step, watch.rest.decode())
+                s.note(step, json.loads(watch.rest))
 
 
 @scenario("store")
