@@ -39,7 +39,15 @@ from cloudwright.client.client import Client
 from cloudwright.mesh.watch import MeshWatch
 from cloudwright.operator import run as operator
 from cloudwright.operator.config import Config as OperatorConfig
-from cloudwright.platform import answers, api_service, backups, control, defaults, face
+from cloudwright.platform import (
+    answers,
+    api_service,
+    backups,
+    control,
+    defaults,
+    face,
+    measures,
+)
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
 from cloudwright.platform.processes import holder_of
@@ -230,7 +238,12 @@ async def _start_parts(
     async def controllers() -> None:
         wanted = OperatorConfig(volume_directory=str(paths.state / "volumes"))
         await operator.run(
-            client_of(core, policy.OPERATOR), hooks=hooks, clock=clock, config=wanted
+            client_of(core, policy.OPERATOR),
+            hooks=hooks,
+            meter=measures.meter(parts),
+            commands=measures.PodCommands(parts.streams),
+            clock=clock,
+            config=wanted,
         )
 
     async def placing() -> None:

@@ -132,6 +132,7 @@ def _operator_rules(upstreams: dict[str, Object]) -> list[Object]:
         rule(everything, "cloudwright.dev", "*"),
         rule(everything, "", "configmaps", "services", "events"),
         rule(everything, "apps", "deployments", "replicasets", "deployments/status"),
+        rule(everything, "apps", "controllerrevisions"),
         rule(everything, "policy", "poddisruptionbudgets"),
         rule(everything, "autoscaling", "horizontalpodautoscalers"),
         rule(everything, "coordination.k8s.io", "leases"),
