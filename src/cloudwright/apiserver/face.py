@@ -7,6 +7,7 @@ connection itself).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import orjson
@@ -22,6 +23,7 @@ from cloudwright._base.errors import (
     UsageError,
 )
 from cloudwright.apiserver import calls, encoding, health, synthetic
+from cloudwright.apiserver.audit import auditor
 from cloudwright.apiserver.authn import Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
@@ -84,6 +86,20 @@ class Face:
 
     async def answer(self, request: Request, peer: Peer | None) -> Answer:
         """The answer to ``request`` of ``peer``; every failure is a ``metav1.Status``."""
+        audit = self._core.audit
+        if audit is None:
+            return await self._answer(request, peer)
+        try:
+            user = await self._authenticator.user(peer, request.headers)
+        except CloudwrightError:
+            user = None
+        shown = request
+        if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
+            with suppress(ApiError):  # the answer says what is wrong with the body
+                shown = _as_json(request)
+        return await audit.around(shown, user, lambda: self._answer(request, peer))
+
+    async def _answer(self, request: Request, peer: Peer | None) -> Answer:
         try:
             if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
                 request = _as_json(request)
@@ -109,6 +125,7 @@ class Face:
             raise unauthorized()
         if impersonation.wanted(request.headers):
             user = await impersonation.act(user, request.headers, self._authorizer)
+            auditor.impersonates(user)
         if first in ("api", "apis") and not self._is_discovery(path):
             return await self._resource(request, path, user)
         return await self._other(request, path, first, user)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from cloudwright._base.errors import UnreachableError
-from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.core import Answer, ApiCore
 from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.client.transport import Reply, Request
@@ -36,7 +36,7 @@ class LocalTransport:
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """Ask and read the answer's body as it comes."""
-        answer = await self._core.handle(request, self._user)
+        answer = await self._ask(request)
         if isinstance(answer, StreamReply):
             try:
                 yield answer.status, answer.body
@@ -48,8 +48,14 @@ class LocalTransport:
     async def aclose(self) -> None:
         """Nothing is open."""
 
+    async def _ask(self, request: Request) -> Answer:
+        core, user = self._core, self._user
+        if core.audit is None:
+            return await core.handle(request, user)
+        return await core.audit.around(request, user, lambda: core.handle(request, user))
+
     async def _whole(self, request: Request) -> Reply:
-        answer = await self._core.handle(request, self._user)
+        answer = await self._ask(request)
         if isinstance(answer, Reply):
             return answer
         try:

@@ -37,6 +37,9 @@ class PlatformConfig:
     bridge: str = "cw0"
     store: str = "sqlite"
     """``sqlite``, or ``etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE``."""
+    audit_policy: str = ""
+    """A policy file (``audit.k8s.io/v1``), or ``default``; events go to ``STATE/audit/audit.log``.
+    Empty: nothing is audited."""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600

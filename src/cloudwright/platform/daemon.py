@@ -29,6 +29,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities
+from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.authz import ChainAuthorizer, policy
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.local import LocalTransport
@@ -181,6 +182,9 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         )
         authority = Pki(paths.pki).ca.certificate_pem
         known = await stack.enter_async_context(identities.running(core, paths, authority))
+        await stack.enter_async_context(
+            auditing.running(core, config.audit_policy, paths.state / "audit" / "audit.log")
+        )
         parts = assemble(paths, config, core)
         group = await stack.enter_async_context(anyio.create_task_group())
         told = anyio.Event()

@@ -42,7 +42,9 @@ async def serve_api(
         authorizer=authorizer,
         streams=streams,
     )
-    return await stack.enter_async_context(served)
+    serving = await stack.enter_async_context(served)
+    serving.face.memory_reads = core.audit is None or not core.audit.keeps_reads
+    return serving
 
 
 async def serve_metrics(
