@@ -27,6 +27,7 @@ use crate::{
     fan::Fan,
     inbox::{Arrival, Inbox, Notice},
     kinds::{Kinds, Route},
+    outbox::Outbox,
     reads::{self, Allowed, Identity, Ticket, Tried},
     serve::Peers,
     state::State,
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub kinds: ArcSwap<Kinds>,
     pub inbox: Arc<Inbox>,
     pub room: Room,
+    pub outbox: Outbox,
     pub peers: Peers,
     pub state: State,
     pub allowed: Allowed,
@@ -133,7 +135,7 @@ impl Shared {
         path: String,
         query: String,
         incoming: Incoming,
-        ticket: Option<Ticket>,
+        ticket: Option<Box<Ticket>>,
     ) -> (Answer, bool) {
         let gzip = takes_gzip(request.headers());
         if self.room.len() >= self.config.waiting_max {
@@ -161,7 +163,7 @@ impl Shared {
             id,
             answered: false,
         };
-        self.inbox.push(Notice::Request(Arrival {
+        self.inbox.push(Notice::Request(Box::new(Arrival {
             id,
             method: parts.method,
             path,
@@ -170,7 +172,7 @@ impl Shared {
             body,
             peer: caller.peer.clone(),
             askable,
-        }));
+        })));
         let answer = receiver.await;
         asked.answered = answer.is_ok();
         let answer = answer.unwrap_or_else(|_| refusal(503, status::stopping(), &[]));

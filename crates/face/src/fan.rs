@@ -14,13 +14,13 @@ use crate::{config::Config, counts::Counts, inbox::locked, status, stream::Strea
 
 /// What a bookmark is around its revision.
 #[derive(Debug, Clone)]
-pub(crate) struct Bookmark {
+pub struct Bookmark {
     pub before: Bytes,
     pub after: Bytes,
 }
 
 impl Bookmark {
-    fn line(&self, revision: u64) -> Bytes {
+    pub fn line(&self, revision: u64) -> Bytes {
         let number = revision.to_string();
         let mut line = BytesMut::with_capacity(self.before.len() + number.len() + self.after.len());
         line.put_slice(&self.before);

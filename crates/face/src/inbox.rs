@@ -28,7 +28,7 @@ pub struct Arrival {
 /// News for the program.
 #[derive(Debug)]
 pub enum Notice {
-    Request(Arrival),
+    Request(Box<Arrival>),
     /// The client of this request or stream is gone, or its watch ended.
     Gone(u64),
     /// A stream that was full can take more.

@@ -30,16 +30,28 @@ fn shown<'a>(wanted: &'a [u8], value: &[u8]) -> Option<Shown<'a>> {
     })
 }
 
-pub(crate) fn beginning(kind: &Kind) -> Vec<u8> {
+/// How objects of a version begin.
+pub(crate) fn beginning(api_version: &str) -> Vec<u8> {
     let mut wanted = Vec::from(START);
-    wanted.extend_from_slice(kind.api_version().as_bytes());
+    wanted.extend_from_slice(api_version.as_bytes());
     wanted.push(b'"');
     wanted
 }
 
+/// Appends `value` as the version shows it that begins with `wanted`.
+pub(crate) fn put(wanted: &[u8], value: &[u8], out: &mut BytesMut) {
+    match shown(wanted, value) {
+        Some(how) => {
+            out.put_slice(how.start);
+            out.put_slice(value.get(how.skip..).unwrap_or_default());
+        }
+        None => out.put_slice(value),
+    }
+}
+
 /// One object as its kind's version shows it.
 pub(crate) fn object(kind: &Kind, value: &Bytes) -> Option<Bytes> {
-    let wanted = beginning(kind);
+    let wanted = beginning(&kind.api_version());
     let how = shown(&wanted, value)?;
     if how.skip == 0 {
         return Some(value.clone());
@@ -65,7 +77,7 @@ pub(crate) struct Listing {
 impl Listing {
     /// The list of `items` at `revision`; `None`: one of them cannot be shown.
     pub fn new(kind: &Kind, revision: u64, items: Vec<Bytes>) -> Option<Self> {
-        let wanted = beginning(kind);
+        let wanted = beginning(&kind.api_version());
         let head = format!(
             r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"}},"items":["#,
             kind.list_kind,
@@ -109,10 +121,7 @@ impl Listing {
             if self.at > 0 {
                 out.put_u8(b',');
             }
-            if let Some(how) = shown(&self.wanted, value) {
-                out.put_slice(how.start);
-                out.put_slice(value.get(how.skip..).unwrap_or_default());
-            }
+            put(&self.wanted, value, &mut out);
             self.at += 1;
         }
         self.ended = true;

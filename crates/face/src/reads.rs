@@ -104,14 +104,14 @@ impl Allowed {
         inner.entries.insert(ticket.key, entry);
     }
 
-    fn ask(&self, key: Key) -> Result<Arc<HeaderMap>, Ticket> {
+    fn ask(&self, key: Key) -> Result<Arc<HeaderMap>, Box<Ticket>> {
         let inner = locked(&self.inner);
         match inner.entries.get(&key) {
             Some(entry) if entry.until > Instant::now() => Ok(Arc::clone(&entry.headers)),
-            _ => Err(Ticket {
+            _ => Err(Box::new(Ticket {
                 key,
                 generation: inner.generation,
-            }),
+            })),
         }
     }
 }
@@ -120,7 +120,7 @@ impl Allowed {
 pub(crate) enum Tried {
     Answered(Body, Arc<HeaderMap>),
     /// It could be, once the program says that the caller may.
-    Askable(Ticket),
+    Askable(Box<Ticket>),
     No,
 }
 
@@ -164,7 +164,7 @@ struct Wish<'a> {
 fn wish<'a>(route: &'a Route<'_>, query: &str) -> Option<Wish<'a>> {
     let kind = route.kind.as_ref()?;
     let plain = kind.plain && route.subresource.is_empty();
-    let placed = kind.namespaced == !route.namespace.is_empty();
+    let placed = kind.namespaced != route.namespace.is_empty();
     let encoded = route.name.contains('%') || route.namespace.contains('%');
     let limit = match route.verb {
         "GET" if placed && !route.name.is_empty() && query.is_empty() => Some(0),
@@ -294,7 +294,7 @@ mod tests {
 
         fn allow(&self, path: &str, query: &str, who: u8) {
             match self.get(path, query, &HeaderMap::new(), who) {
-                Tried::Askable(ticket) => self.allowed.keep(ticket, &Head::default()),
+                Tried::Askable(ticket) => self.allowed.keep(*ticket, &Head::default()),
                 _ => panic!("{path}?{query} cannot be asked for"),
             }
         }
@@ -330,7 +330,7 @@ mod tests {
             panic!("it cannot be asked for");
         };
         world.allowed.invalidate();
-        world.allowed.keep(ticket, &Head::default());
+        world.allowed.keep(*ticket, &Head::default());
         assert!(!answered(&world.get(ONE, "", &none, 1)));
     }
 

@@ -1,5 +1,15 @@
 //! Accepting connections, TLS, and serving HTTP on them until they end or the server stops.
-use std::{convert::Infallible, io, pin::pin, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{
     Request,
@@ -16,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{connection::Caller, exchange::Shared, inbox::locked};
+use crate::{connection::Caller, exchange::Shared, inbox::locked, tls::Peer};
 
 /// Streams of one HTTP/2 connection: watches share it with requests.
 const STREAMS: u32 = 1000;
@@ -156,18 +166,21 @@ async fn serve_http2(
     let _ = connection.await;
 }
 
+/// A peer and the number that stands for it.
+pub(crate) type Numbered = (u64, Arc<Peer>);
+
 /// Numbers for certificates, so that the program looks at each one once.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
-    known: std::sync::Mutex<std::collections::HashMap<[u8; 32], (u64, Arc<crate::tls::Peer>)>>,
-    next: std::sync::atomic::AtomicU64,
+    known: Mutex<HashMap<[u8; 32], Numbered>>,
+    next: AtomicU64,
 }
 
 const PEERS_MAX: usize = 10_000;
 
 impl Peers {
     /// The number of `peer`: the same for the same certificate with the same verdict.
-    pub fn number(&self, peer: crate::tls::Peer) -> (u64, Arc<crate::tls::Peer>) {
+    pub fn number(&self, peer: Peer) -> Numbered {
         let mut known = locked(&self.known);
         if let Some(found) = known.get(&peer.fingerprint)
             && *found.1 == peer

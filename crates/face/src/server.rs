@@ -20,7 +20,9 @@ use crate::{
     exchange::Shared,
     fan::{Bookmark, Command, Fan},
     inbox::{Inbox, Notice, locked},
+    initial::Initial,
     kinds::{Kind, Kinds},
+    outbox::Outbox,
     reads::Allowed,
     serve::{Peers, Phase, accept},
     state::State,
@@ -38,6 +40,21 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("the server cannot start: {0}")]
     Io(#[from] io::Error),
+}
+
+/// What a watcher is to get.
+#[derive(Debug)]
+pub struct WatchWish {
+    pub topic: u64,
+    /// Events after this revision; not used with `initial`.
+    pub after: u64,
+    /// Prefix and version of objects to be sent first, as they are now.
+    pub initial: Option<(String, String)>,
+    /// Sent after them.
+    pub initial_end: Option<Bookmark>,
+    /// Sent from time to time, and at the end.
+    pub bookmark: Option<Bookmark>,
+    pub seconds: f64,
 }
 
 /// A running server. It stops when it is told to, or dropped.
@@ -64,6 +81,7 @@ impl Server {
             kinds: ArcSwap::from_pointee(Kinds::default()),
             inbox: Arc::new(Inbox::new()?),
             room: Room::default(),
+            outbox: Outbox::default(),
             peers: Peers::default(),
             state: State::new(config.state_bytes_max),
             allowed: Allowed::new(config.allow),
@@ -131,9 +149,9 @@ impl Server {
             return false;
         };
         if let (true, Some(ticket)) = (allow, ticket) {
-            self.shared.allowed.keep(ticket, &head);
+            self.shared.allowed.keep(*ticket, &head);
         }
-        sender.send(Answer::Whole(head, body)).is_ok()
+        self.shared.outbox.send(sender, Answer::Whole(head, body))
     }
 
     /// Begins a streamed answer. False: the client is gone.
@@ -143,7 +161,9 @@ impl Server {
         };
         let stream = Stream::new(id, Arc::clone(&self.shared.inbox));
         locked(&self.streams).insert(id, Arc::clone(&stream));
-        waiting.sender.send(Answer::Stream(head, stream)).is_ok()
+        self.shared
+            .outbox
+            .send(waiting.sender, Answer::Stream(head, stream))
     }
 
     /// Sends a piece of a stream. `Some(false)`: wait for room first; `None`: the client is gone.
@@ -173,8 +193,9 @@ impl Server {
         };
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
-        let sent = waiting.sender.send(Answer::Upgrade(head, ours));
-        Ok(sent.is_ok().then_some(theirs))
+        let answer = Answer::Upgrade(head, ours);
+        let sent = self.shared.outbox.send(waiting.sender, answer);
+        Ok(sent.then_some(theirs))
     }
 
     /// Uses other certificates for new connections.
@@ -212,25 +233,32 @@ impl Server {
         self.shared.state.size()
     }
 
-    /// Adds the open stream `id` to `topic`: it gets later events than `after`, bookmarks (the
-    /// texts around the revision) if wanted, and an end after `seconds`.
-    pub fn watch(
-        &self,
-        id: u64,
-        topic: u64,
-        after: u64,
-        bookmark: Option<(Bytes, Bytes)>,
-        seconds: f64,
-    ) -> bool {
-        let Some(stream) = locked(&self.streams).remove(&id) else {
+    /// Adds the open stream `id` to a topic. False: the client is gone, or the state cannot tell
+    /// what is there initially.
+    pub fn watch(&self, id: u64, wish: WatchWish) -> bool {
+        let Some(stream) = locked(&self.streams).get(&id).cloned() else {
             return false;
         };
+        let mut after = wish.after;
+        if let Some((prefix, api_version)) = wish.initial {
+            let Some(snapshot) = self.shared.state.snapshot() else {
+                return false;
+            };
+            after = snapshot.revision;
+            stream.begin(Initial::new(
+                snapshot,
+                &prefix,
+                &api_version,
+                wish.initial_end,
+            ));
+        }
+        locked(&self.streams).remove(&id);
         self.shared.fan.give(Command::Watch {
-            topic,
+            topic: wish.topic,
             stream,
             after,
-            bookmark: bookmark.map(|(before, after)| Bookmark { before, after }),
-            seconds,
+            bookmark: wish.bookmark,
+            seconds: wish.seconds,
         });
         true
     }
@@ -333,5 +361,10 @@ async fn run(
         };
         tokio::time::sleep(grace).await;
     };
-    tokio::select! { () = work => {}, () = deadline => {}, () = further => {} }
+    tokio::select! {
+        () = work => {}
+        () = deadline => {}
+        () = shared.outbox.run() => {}
+        () = further => {}
+    }
 }

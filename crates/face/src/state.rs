@@ -25,10 +25,19 @@ impl Snapshot {
 
     /// The values whose key starts with `prefix`, in key order.
     pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Bytes> {
+        self.entries(None, prefix).map(|(_, value)| value)
+    }
+
+    /// The keys that start with `prefix` and come after `after`, with their values, in order.
+    pub fn entries<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Bytes)> {
+        let start = after.map_or(Bound::Included(prefix), Bound::Excluded);
         self.objects
-            .range::<_, str>((Bound::Included(prefix), Bound::Unbounded))
+            .range::<_, str>((start, Bound::Unbounded))
             .take_while(move |(key, _)| key.starts_with(prefix))
-            .map(|(_, value)| value)
     }
 }
 

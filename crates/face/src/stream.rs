@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::inbox::{Inbox, Notice, locked};
+use crate::{
+    inbox::{Inbox, Notice, locked},
+    initial::Initial,
+};
 use bytes::{Bytes, BytesMut};
 
 /// Above this the program is asked to wait.
@@ -18,6 +21,8 @@ const TOGETHER: usize = 32 << 10;
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Sent before the queue.
+    initial: Option<Box<Initial>>,
     queue: VecDeque<Bytes>,
     bytes: usize,
     /// No more is coming.
@@ -63,6 +68,18 @@ impl Stream {
         Some(room)
     }
 
+    /// Sends these objects before anything that is written or offered from now on.
+    pub fn begin(&self, initial: Initial) {
+        let mut inner = locked(&self.inner);
+        if inner.closed || inner.ended {
+            return;
+        }
+        inner.initial = Some(Box::new(initial));
+        let waker = inner.waker.take();
+        drop(inner);
+        wake(waker);
+    }
+
     /// Sends `data` unless that would go beyond the limits; false: it does not fit.
     pub fn offer(&self, data: Bytes, pieces_max: usize, bytes_max: usize) -> bool {
         let mut inner = locked(&self.inner);
@@ -86,6 +103,7 @@ impl Stream {
             return;
         }
         if drop_waiting {
+            inner.initial = None;
             inner.queue.clear();
             inner.bytes = 0;
         }
@@ -103,6 +121,7 @@ impl Stream {
         let mut inner = locked(&self.inner);
         inner.broken = true;
         inner.ended = true;
+        inner.initial = None;
         inner.queue.clear();
         inner.bytes = 0;
         let waker = inner.waker.take();
@@ -125,6 +144,12 @@ impl Inner {
 
     /// The next frame; small pieces are joined.
     fn next(&mut self) -> Option<Bytes> {
+        if let Some(initial) = self.initial.as_mut() {
+            if let Some(data) = initial.next() {
+                return Some(data);
+            }
+            self.initial = None;
+        }
         let first = self.queue.pop_front()?;
         let mut taken = first.len();
         let fits = |queue: &VecDeque<Bytes>, size: usize| {
@@ -187,6 +212,7 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         let mut inner = locked(&self.0.inner);
         inner.closed = true;
+        inner.initial = None;
         inner.queue = VecDeque::new();
         inner.bytes = 0;
         drop(inner);

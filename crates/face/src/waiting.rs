@@ -11,7 +11,7 @@ use crate::{answer::Answer, inbox::locked, reads::Ticket};
 pub(crate) struct Waiting {
     pub sender: oneshot::Sender<Answer>,
     /// What an allowed answer would permit.
-    pub ticket: Option<Ticket>,
+    pub ticket: Option<Box<Ticket>>,
 }
 
 /// All of them, by id.

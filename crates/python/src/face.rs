@@ -9,7 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use cloudwright_face::{
-    Arrival, BUCKETS, Config, Head, Kind, Labels, Notice, Peer, Server, StartError, query,
+    Arrival, BUCKETS, Bookmark, Config, Head, Kind, Labels, Notice, Peer, Server, StartError,
+    WatchWish, query,
 };
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
@@ -80,7 +81,7 @@ fn headers<'py>(py: Python<'py>, arrival: &Arrival) -> PyResult<Bound<'py, PyDic
     Ok(dict)
 }
 
-fn labels<'a>(labels: &'a Labels) -> (&'a str, &'a str, &'a str, &'a str, &'a str, &'a str, bool) {
+fn labels(labels: &Labels) -> (&str, &str, &str, &str, &str, &str, bool) {
     let (group, version, resource) = labels.kind.as_ref().map_or(("", "", ""), |kind| {
         (
             kind.group.as_str(),
@@ -218,7 +219,7 @@ impl FaceServer {
         let list = PyList::empty(py);
         for notice in self.server.take() {
             let item = match notice {
-                Notice::Request(arrival) => self.request(py, arrival)?,
+                Notice::Request(arrival) => self.request(py, *arrival)?,
                 Notice::Gone(id) => (id, GONE).into_pyobject(py)?,
                 Notice::Room(id) => (id, ROOM).into_pyobject(py)?,
             };
@@ -321,6 +322,8 @@ impl FaceServer {
         self.server.ready(revision);
     }
 
+    #[pyo3(signature = (id, topic, after, bookmark, seconds, initial = None, initial_end = None))]
+    #[allow(clippy::too_many_arguments)]
     fn watch(
         &self,
         id: u64,
@@ -328,9 +331,22 @@ impl FaceServer {
         after: u64,
         bookmark: Option<(PyBackedBytes, PyBackedBytes)>,
         seconds: f64,
+        initial: Option<(String, String)>,
+        initial_end: Option<(PyBackedBytes, PyBackedBytes)>,
     ) -> bool {
-        let bookmark = bookmark.map(|(before, after)| (bytes(before), bytes(after)));
-        self.server.watch(id, topic, after, bookmark, seconds)
+        let line = |(before, after)| Bookmark {
+            before: bytes(before),
+            after: bytes(after),
+        };
+        let wish = WatchWish {
+            topic,
+            after,
+            initial,
+            initial_end: initial_end.map(line),
+            bookmark: bookmark.map(line),
+            seconds,
+        };
+        self.server.watch(id, wish)
     }
 
     fn event(&self, topic: u64, revision: u64, line: PyBackedBytes) {

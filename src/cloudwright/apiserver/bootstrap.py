@@ -16,13 +16,14 @@ from cloudwright.apiserver.admission import Admission, chain
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.flow import defaults
 from cloudwright.apiserver.identity import ADMINISTRATORS, Authorizer, User
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.client.transport import Request
 from cloudwright.model import resources
-from cloudwright.model.objects import uid_of
+from cloudwright.model.objects import Object, name_of, uid_of
 
 SYSTEM = User("system:apiserver", (ADMINISTRATORS,))
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cloudwright-system")
@@ -49,6 +50,7 @@ async def start(
         await _ensure_namespace(core, name)
     if isinstance(authorizer, ChainAuthorizer):
         await upkeep.ensure(core)
+    await _ensure_flows(core)
     core.admission.append(chain.standard(core, authorizer))
     return core
 
@@ -91,11 +93,25 @@ async def _load_addresses(core: ApiCore) -> None:
                 core.addresses.node_ports.take(number, holder)
 
 
+async def _ensure_flows(core: ApiCore) -> None:
+    """Make the levels and schemas of priority and fairness that are missing."""
+    async with anyio.create_task_group() as tasks:
+        for level in defaults.levels():
+            tasks.start_soon(_ensure, core, resources.PRIORITY_LEVEL_CONFIGURATION, level)
+        for schema in defaults.schemas():
+            tasks.start_soon(_ensure, core, resources.FLOW_SCHEMA, schema)
+
+
 async def _ensure_namespace(core: ApiCore, name: str) -> None:
-    resource = resources.NAMESPACE
-    if await core.store.get(f"{storage_of('', resource.plural)}/{name}") is not None:
-        return
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    await _ensure(core, resources.NAMESPACE, body)
+
+
+async def _ensure(core: ApiCore, resource: resources.Resource, body: Object) -> None:
+    """Make an object that belongs to no namespace, unless there is one of its name."""
+    name = name_of(body)
+    if await core.store.get(f"{storage_of(resource.group, resource.plural)}/{name}") is not None:
+        return
     # Not through `handle`: the authorizer may not know the system's own user.
     from cloudwright.apiserver import calls
     from cloudwright.apiserver.verbs import create
@@ -103,4 +119,4 @@ async def _ensure_namespace(core: ApiCore, name: str) -> None:
     request = Request("POST", resource.path(), body=orjson.dumps(body))
     answer = await create.create(core, calls.parse(request, SYSTEM, core.registry))
     if isinstance(answer, StreamReply) or answer.status != 201:
-        raise CloudwrightError(f"the namespace {name} cannot be made")
+        raise CloudwrightError(f"the {resource.kind} {name} cannot be made")

@@ -109,15 +109,18 @@ class ApiCore:
         """Let ``handler`` serve a subresource (``log``, ``exec``, ``token`` …) for every verb."""
         self._subresources[(group, plural, name)] = handler
 
-    async def handle(self, request: Request, user: User) -> Answer:
-        """The answer to ``request`` by ``user``; every failure is a ``metav1.Status`` reply."""
+    async def handle(self, request: Request, user: User, call: Call | None = None) -> Answer:
+        """The answer to ``request`` by ``user``; every failure is a ``metav1.Status`` reply.
+
+        ``call``: the same request, understood before.
+        """
         try:
             if len(request.body) > self.config.body_bytes_max:
                 raise too_large(self.config.body_bytes_max)
             review = reviews.find(request.path)
             if review is not None:
                 return await reviews.answer(*review, request, user, self.authorizer, self.tokens)
-            call = calls.parse(request, user, self.registry)
+            call = call or calls.parse(request, user, self.registry)
             await self.authorize(call)
             return await self._handler(call)(self, call)
         except ApiError as error:

@@ -28,6 +28,10 @@ class WatchPlan(Protocol):
     prefix: str
     """Store prefix of what is watched."""
     bookmarks: bool
+    initial_end: bool
+    """Tell by a bookmark when every object that exists was sent."""
+    from_memory: bool
+    """It begins with every object of the prefix as it is now, in plain form."""
     after: int
     """After ``beginning``: everything up to this revision was sent."""
 

@@ -65,9 +65,10 @@ def bookmark(served: Served, revision: int, *, initial_end: bool = False) -> byt
     )
 
 
-def around_bookmark(served: Served) -> tuple[bytes, bytes]:
+def around_bookmark(served: Served, *, initial_end: bool = False) -> tuple[bytes, bytes]:
     """What is before and after the revision in a ``BOOKMARK`` line."""
-    before, _, after = bookmark(served, 0).partition(b'"resourceVersion":"0"')
+    line = bookmark(served, 0, initial_end=initial_end)
+    before, _, after = line.partition(b'"resourceVersion":"0"')
     return before + b'"resourceVersion":"', b'"' + after
 
 

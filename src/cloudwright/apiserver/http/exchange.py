@@ -174,6 +174,8 @@ class Exchanges:
 
     async def _pour(self, number: int, reply: StreamReply) -> None:
         plan = reply.watch
+        if plan is not None and plan.from_memory and await self._feed.attach_at_once(number, plan):
+            return
         async for chunk in reply.body if plan is None else plan.beginning():
             if not await self.write(number, chunk):
                 return

@@ -141,23 +141,41 @@ class Feed:
 
     # --- watchers
 
+    async def attach_at_once(self, number: int, plan: WatchPlan) -> bool:
+        """Let the server send what exists, from its memory, and every later event; false: it
+        cannot.
+        """
+        await self.settled()
+        return self._attach(number, plan, from_memory=True)
+
     def attach(self, number: int, plan: WatchPlan) -> None:
         """Give the open stream ``number`` every later event. Everything up to ``plan.after`` was
         sent, and nothing was published since.
         """
-        key = (plan.prefix, plan.topic)
+        self._attach(number, plan, from_memory=False)
+
+    def _attach(self, number: int, plan: WatchPlan, *, from_memory: bool) -> bool:
+        served, key = plan.served, (plan.prefix, plan.topic)
         topics = self._by_prefix.setdefault(plan.prefix, {})
         topic = topics.get(key)
         if topic is None:
             self._topics += 1
             topic = topics[key] = _Topic(self._topics, key, plan)
-        bookmark = watches.around_bookmark(plan.served) if plan.bookmarks else None
-        seconds = plan.seconds_left()
-        if self._server.watch(number, topic.number, plan.after, bookmark, seconds):
+        taken = self._server.watch(
+            number,
+            topic.number,
+            plan.after,
+            watches.around_bookmark(served) if plan.bookmarks else None,
+            plan.seconds_left(),
+            (plan.prefix, served.resource.api_version) if from_memory else None,
+            watches.around_bookmark(served, initial_end=True) if plan.initial_end else None,
+        )
+        if taken:
             topic.watchers += 1
             self._of[number] = topic
         elif not topic.watchers:
             self._drop(topic)
+        return taken
 
     def gone(self, number: int) -> None:
         """A watcher left, or its time was over."""

@@ -65,6 +65,9 @@ class Plan:
         self.render = _render(core, call)
         self.prefix = call.served.prefix(call.namespace)
         self.bookmarks = options.bookmarks
+        self.initial_end = options.initial_end
+        plain = self.render is None and call.served.view is None
+        self.from_memory = plain and chosen.everything and options.initial
         self.after = 0
         self._core = core
         self._call = call
