@@ -29,7 +29,7 @@ _HEAD_ROWS = 32
 _HEAD_BYTES = 128 * 1024
 """A list up to this size is read at once: the way to the thread and back costs more."""
 _CHUNK_BYTES = 1024 * 1024
-_CHUNK_ROWS_MAX = 500
+_CHUNK_ROWS_MAX = 1000
 
 Row = tuple[str, int, int, bytes, int | None]
 """Key, revision, create revision, value, checksum (``None``: not known)."""
