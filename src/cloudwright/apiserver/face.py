@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 
@@ -29,6 +30,7 @@ from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
 from cloudwright.apiserver.errors import ApiError, bad_request, not_found, unauthorized
+from cloudwright.apiserver.flow.control import FlowControl
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import HttpVitals
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
@@ -75,12 +77,14 @@ class Face:
         self._core = core
         self._authenticator = authenticator
         self._authorizer = authorizer
-        self._streams = streams
+        self._streams = core.streams = streams
         self._discovery = Discovery(core.registry)
         self._v2 = OpenApiV2(core.registry)
         self._v3 = OpenApiV3(core.registry)
         self.health = checks or Health()
         self.vitals = HttpVitals(core.vitals.registry)
+        self.flow = FlowControl(core.store)
+        core.vitals.registry.register(self.flow.metrics())
         self.memory_reads = True
         """Off when every request must be seen here (an audit policy above ``None`` for reads)."""
 
@@ -127,8 +131,20 @@ class Face:
             user = await impersonation.act(user, request.headers, self._authorizer)
             auditor.impersonates(user)
         if first in ("api", "apis") and not self._is_discovery(path):
-            return await self._resource(request, path, user)
-        return await self._other(request, path, first, user)
+            call = self._understood(request, user)
+            if call is not None:
+                answer = partial(self._resource, request, user, call)
+                return await self.flow.run(user, call.attributes, answer)
+            return await self._core.handle(request, user)
+        other = partial(self._other, request, path, first, user)
+        return await self.flow.run(user, Attributes(request.method.lower(), path=path), other)
+
+    def _understood(self, request: Request, user: User) -> Call | None:
+        """What is asked for; ``None``: the core says what is wrong with it, or it is a review."""
+        try:
+            return calls.parse(request, user, self._core.registry)
+        except ApiError:
+            return None
 
     @staticmethod
     def _is_discovery(path: str) -> bool:
@@ -163,12 +179,11 @@ class Face:
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
         return _unless_known(found, request.headers)
 
-    async def _resource(self, request: Request, path: str, user: User) -> Answer:
-        if path.rpartition("/")[2] in (*SUBRESOURCES, "log"):
-            call = calls.parse(request, user, self._core.registry)
-            if call.group == "" and call.plural == POD.plural and call.subresource:
-                return await self._pod_stream(call)
-        return await self._core.handle(request, user)
+    async def _resource(self, request: Request, user: User, call: Call) -> Answer:
+        streams = (*SUBRESOURCES, "log")
+        if call.subresource in streams and call.group == "" and call.plural == POD.plural:
+            return await self._pod_stream(call)
+        return await self._core.handle(request, user, call)
 
     async def _pod_stream(self, call: Call) -> Answer:
         """A stream of a pod: log, exec, attach or portforward."""
