@@ -43,6 +43,7 @@ from tests.integration.kubernetes_world import (
     operator_access,
 )
 from tests.integration.operator_world import Hooks, World, eventually
+from tests.integration.test_operator_reconciler import greet
 from tests.peers.cluster import Cluster
 
 pytestmark = [pytest.mark.anyio, pytest.mark.foreign, pytest.mark.slow]
@@ -304,3 +305,7 @@ def test_the_manifests_are_taken_and_ask_for_no_more_than_they_need(cluster: Clu
         words = ["auth", "can-i", verb, kind, "--as", who, "-A"]
         with pytest.raises(AssertionError):
             kubectl(cluster, *words)
+
+
+async def test_the_example_of_a_reconciler_runs_here_too(cluster: Cluster) -> None:
+    assert await greet(str(cluster.kubeconfig())) == ("goodbye, hello\n", "")

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import anyio
 import pytest
+import yaml
 
 from cloudwright.client.client import Client
+from cloudwright.client.kubeconfig import read
+from cloudwright.client.transports.https import HttpsTransport
 from cloudwright.model.conditions import find
 from cloudwright.model.objects import Object, finalizers_of, owned_by
-from cloudwright.model.resources import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT
+from cloudwright.model.resources import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, EVENT, Resource
 from cloudwright.operator.config import Config
 from cloudwright.operator.manager import Manager
 from cloudwright.operator.queue import Backoff
 from tests.integration.operator_world import Hooks, World, api, eventually
 
 pytestmark = pytest.mark.anyio
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-reconciler.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "write-a-reconciler.md"
+EXAMPLE = ROOT / "examples" / "03-reconciler"
 DEFINITION: Object = {
     "metadata": {"name": "greetings.example.com"},
     "spec": {
@@ -152,3 +160,75 @@ async def test_a_failing_object_delays_only_itself(tmp_path: Path, example: Any)
             await w.until(CONFIG_MAP, "a-bad", lambda o: True)
             tasks.cancel_scope.cancel()
     assert failures == ["a-bad"] * 3
+
+
+def test_the_page_and_the_example_are_the_same() -> None:
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    assert (EXAMPLE / "greetings.py").read_text().endswith(f'"""\n\n{code}')
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.integration.served_api", str(tmp_path / "state")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as api_server:
+        assert api_server.stdout is not None
+        assert api_server.stdin is not None
+        yield json.loads(api_server.stdout.readline())["kubeconfig"]
+        api_server.stdin.close()
+        api_server.wait(20)
+
+
+async def greet(kubeconfig: str, *flags: str) -> tuple[str, str]:
+    """Run the example as its README says until it has greeted and said goodbye; what it wrote to
+    standard output and to its log.
+    """
+    transport = HttpsTransport(read(Path(kubeconfig)))
+    client = Client(transport)
+    w = World(client, Hooks(), None)  # type: ignore[arg-type]
+    definition = yaml.safe_load((EXAMPLE / "crd.yaml").read_text())
+    await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+    command = [sys.executable, str(EXAMPLE / "greetings.py"), "--kubeconfig", kubeconfig, *flags]
+    greetings = Resource("example.com", "v1", "Greeting", "greetings", "greeting")
+    process = await anyio.open_process(command, cwd=ROOT)
+    try:
+        wish = {**yaml.safe_load((EXAMPLE / "greeting.yaml").read_text())}
+        await w.until(
+            CUSTOM_RESOURCE_DEFINITION,
+            "greetings.example.com",
+            lambda o: bool(find((o.get("status") or {}).get("conditions"), "Established")),
+        )
+        await client.create(greetings, wish, "default")
+        if "--dry-run" in flags:
+            log = b""
+            assert process.stderr is not None
+            with anyio.fail_after(30):
+                while b"would update Greeting default/hello" not in log:
+                    log += await process.stderr.receive()
+            assert finalizers_of(await client.get(greetings, "hello", "default")) == []
+            process.terminate()
+            await process.wait()
+            return "", log.decode()
+        await w.until(CONFIG_MAP, "hello", lambda o: o["data"]["greeting"] == "hello, world")
+        await client.delete(greetings, "hello", "default")
+        await w.until_gone(greetings, "hello")
+        process.terminate()  # SIGTERM: it ends in order
+        assert await process.wait() == 0
+        assert process.stdout is not None
+        return (await process.stdout.receive()).decode(), ""
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.aclose()
+        await transport.aclose()
+
+
+async def test_the_example_as_a_program(kubeconfig: str) -> None:
+    said, _ = await greet(kubeconfig, "--leader-elect", "--listen", "127.0.0.1:0")
+    assert said == "goodbye, hello\n"
+
+
+async def test_the_example_as_a_dry_run(kubeconfig: str) -> None:
+    _, log = await greet(kubeconfig, "--dry-run")
+    assert "would update Greeting default/hello" in log
