@@ -22,6 +22,7 @@ from cloudwright.apiserver.registry import Registry, Served
 from cloudwright.model import bundle, schemas
 from cloudwright.model.objects import Object
 
+SCALE = "autoscaling/v1"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _STATUS_RESETS: dict[tuple[str, str], list[list[str]]] = {
     ("", "pods"): [["spec"], ["metadata", "deletionTimestamp"], ["metadata", "ownerReferences"]],
@@ -130,6 +131,61 @@ class Ownership:
         )
         return orjson.loads(obj), Managed(fields, same)
 
+    def update_scale(self, live: Object, new: Object, manager: str, now: datetime) -> bytes | None:
+        """The owners of a Scale that was ``live``; both as ``autoscaling/v1``."""
+        types = _scale_types()
+        fields, _ = native.managed_update(
+            types.schema,
+            orjson.dumps(live),
+            orjson.dumps(new),
+            SCALE,
+            manager,
+            "scale",
+            rfc3339(now),
+            types.main,
+        )
+        return fields
+
+    def apply_scale(
+        self, live: Object, patch: Object, manager: str, now: datetime, *, force: bool
+    ) -> tuple[Object, bytes | None]:
+        """A Scale and its owners after a server-side apply; raises as ``apply``."""
+        types = _scale_types()
+        obj, fields, _ = native.managed_apply(
+            types.schema,
+            orjson.dumps(live),
+            orjson.dumps(patch),
+            SCALE,
+            manager,
+            "scale",
+            rfc3339(now),
+            types.main,
+            force,
+        )
+        return orjson.loads(obj), fields
+
+    def of_scale(self, served: Served, managed: Any) -> Any:
+        """The owners that the Scale of an object shows, as JSON values; ``None``: none."""
+        if not managed:
+            return None
+        found = native.managed_scale(orjson.dumps(managed), self._replicas(served))
+        return None if found is None else orjson.loads(found)
+
+    def from_scale(self, served: Served, managed: Any, scale: bytes | None) -> Managed:
+        """The owners of an object (before: ``managed``) now that its Scale has ``scale``."""
+        api_version = served.resource.api_version
+        before = orjson.dumps(managed or [])
+        after = native.managed_unscale(before, scale or b"[]", api_version, self._replicas(served))
+        return Managed(after)
+
+    def _replicas(self, served: Served) -> list[tuple[str, str]]:
+        """Where each version of a resource keeps the number that its Scale shows."""
+        return [
+            (other.resource.api_version, other.scale.spec_replicas)
+            for other in self._registry.all()
+            if other.storage == served.storage and other.scale is not None
+        ]
+
     def _others(self, served: Served) -> Others:
         """The schemas of the other versions with the same objects, and how to get there."""
         own = served.resource
@@ -171,6 +227,12 @@ def _compile(served: Served) -> Types:
         native.MergeFields([["status"]] if has_status else []),
         native.MergeFields(status if has_status else []),
     )
+
+
+@lru_cache(maxsize=1)
+def _scale_types() -> Types:
+    nothing = native.MergeFields([])
+    return Types(built_in("io.k8s.api.autoscaling.v1.Scale"), nothing, nothing)
 
 
 def built_in(name: str | None) -> native.MergeSchema:

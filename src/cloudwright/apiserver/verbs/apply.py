@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,7 @@ async def apply(core: ApiCore, call: Call) -> Reply:
     """
     wanted = options.read(call, MEDIA_TYPE)
     patch = decode(call, wanted)
-    check(call, patch)
+    check(patch, call.served.resource.api_version, call.served.resource.kind)
     attempts = core.config.patch_attempts
     key = call.served.key(call.namespace, call.name)
     while True:
@@ -87,16 +89,15 @@ def decode(call: Call, wanted: WriteOptions) -> Object:
     return patch
 
 
-def check(call: Call, patch: Object) -> None:
-    """The configuration must be of the path's kind, and say nothing of owners.
+def check(patch: Object, api_version: str, kind: str) -> None:
+    """The configuration must be of this kind, and say nothing of owners.
 
     Raises:
         ApiError: 400.
     """
-    resource = call.served.resource
-    api_version, kind = patch.get("apiVersion", ""), patch.get("kind", "")
-    if (api_version, kind) != (resource.api_version, resource.kind):
-        raise bad_request(f"invalid object type: {_gvk(api_version, kind)}")
+    given = patch.get("apiVersion", ""), patch.get("kind", "")
+    if given != (api_version, kind):
+        raise bad_request(f"invalid object type: {_gvk(*given)}")
     found = patch.get("metadata")
     if isinstance(found, dict) and found.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
@@ -149,10 +150,26 @@ def applied(
         ApiError: 409, conflicts; 500, the patch does not fit the schema.
     """
     now = core.clock.now()
-    try:
+    with refused(patch):
         new, managed = core.ownership.apply(
             call, live, patch, wanted.manager, now, force=wanted.force
         )
+    if not isinstance(new.get("metadata"), dict):
+        new["metadata"] = {}
+    if wanted.manager == _KUBECTL:
+        _note_applied(new, patch)
+    return new, managed
+
+
+@contextmanager
+def refused(patch: Object) -> Iterator[None]:
+    """Turns what goes wrong with a merge of ``patch`` into answers.
+
+    Raises:
+        ApiError: 409, conflicts; 500, the patch does not fit the schema.
+    """
+    try:
+        yield
     except native.MergeConflict as error:
         raise conflicts(error.args[0]) from error
     except native.MergePatchError as error:
@@ -163,11 +180,6 @@ def applied(
         raise ApiError(500, "", f"failed to create typed patch object ({what}): {error}") from error
     except native.MergeError as error:
         raise ApiError(500, "", str(error)) from error
-    if not isinstance(new.get("metadata"), dict):
-        new["metadata"] = {}
-    if wanted.manager == _KUBECTL:
-        _note_applied(new, patch)
-    return new, managed
 
 
 def conflicts(found: list[tuple[str, str]]) -> ApiError:

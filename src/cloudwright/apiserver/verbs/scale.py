@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cloudwright.apiserver import bodies, encoding, writes
+import orjson
+
+from cloudwright.apiserver import bodies, encoding, options, writes
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import bad_request, invalid, not_found
+from cloudwright.apiserver.errors import bad_request, conflict, invalid, not_found
+from cloudwright.apiserver.managed import SCALE, Managed
 from cloudwright.apiserver.patches import Patch
 from cloudwright.apiserver.registry import ScalePaths
 from cloudwright.apiserver.replies import reply_json
 from cloudwright.apiserver.store.interface import Record
+from cloudwright.apiserver.verbs import apply
 from cloudwright.client.transport import Reply
 from cloudwright.model import selectors
 from cloudwright.model.objects import Object
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def scale(core: ApiCore, call: Call) -> Reply:
-    """Read, replace or patch the Scale of an object."""
+    """Read, replace, patch or apply the Scale of an object."""
     paths = call.served.scale
     assert paths is not None, "only registered for resources with a scale"
     if call.verb == "get":
@@ -29,26 +33,86 @@ async def scale(core: ApiCore, call: Call) -> Reply:
         if record is None:
             raise not_found(call.group, call.plural, call.name)
         return _shown(call, paths, record)
-    change = Patch(replace(call, served=_plain(call))) if call.verb == "patch" else None
-    given = None
-    if change is None:
-        given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
-
-    def alter(old: Object) -> Object:
-        before = of(old, paths)
-        if change is not None:
-            before["metadata"].pop("resourceVersion")
-        wanted = given if change is None else change.apply(before)
-        assert wanted is not None, "either given or patched"
-        replicas = _replicas(call, wanted)
-        _put(old, paths.spec_replicas, replicas)
-        version = (wanted.get("metadata") or {}).get("resourceVersion")
-        old["metadata"]["resourceVersion"] = version or ""
-        return old
-
-    attempts = core.config.patch_attempts
-    written = await writes.change(core, call, alter, attempts=attempts)
+    change = _Change(core, call, paths)
+    written = await writes.change(
+        core,
+        call,
+        change.alter,
+        attempts=core.config.patch_attempts,
+        wanted=change.options,
+        own=change.own,
+    )
     return _shown(call, paths, written.record)
+
+
+class _Change:
+    """One write of a Scale, on one object after another."""
+
+    def __init__(self, core: ApiCore, call: Call, paths: ScalePaths) -> None:
+        self._core, self._call, self._paths = core, call, paths
+        kind = bodies.media_type(call.request.headers)
+        self.options = options.read(call, kind)
+        self._patch = self._applied = self._given = None
+        if call.verb == "update":
+            self._given = bodies.decode_object(call.request.body, kind)
+        elif kind == apply.MEDIA_TYPE:
+            self._applied = apply.decode(call, self.options)
+            apply.check(self._applied, SCALE, "Scale")
+        else:
+            self._patch = Patch(replace(call, served=_plain(call)))
+        self._managed = Managed()
+
+    def alter(self, old: Object) -> Object:
+        """The object with the new number."""
+        core, served, now = self._core, self._call.served, self._core.clock.now()
+        managed = old["metadata"].get("managedFields")
+        before = of(old, self._paths)
+        shown = core.ownership.of_scale(served, managed)
+        if shown:
+            before["metadata"]["managedFields"] = shown
+        if self._applied is not None:
+            with apply.refused(self._applied):
+                wanted, owners = core.ownership.apply_scale(
+                    before,
+                    self._applied,
+                    self.options.manager,
+                    now,
+                    force=self.options.force,
+                )
+        else:
+            wanted = self._wanted(orjson.loads(orjson.dumps(before)))
+            typed = {**before, **wanted, "spec": _spec(_replicas(self._call, wanted))}
+            live = {**before, "spec": _spec(before["spec"]["replicas"])}
+            owners = core.ownership.update_scale(live, typed, self.options.manager, now)
+        self._managed = core.ownership.from_scale(served, managed, owners)
+        return self._put(old, wanted, before)
+
+    def own(self, _record: Record, _new: Object) -> Managed:
+        """The owners that go with the last ``alter``."""
+        return self._managed
+
+    def _wanted(self, before: Object) -> Object:
+        if self._patch is None:
+            assert self._given is not None, "either given or patched"
+            return self._given
+        return self._patch.apply(before)
+
+    def _put(self, old: Object, wanted: Object, before: Object) -> Object:
+        call, found = self._call, wanted.get("metadata")
+        found = found if isinstance(found, dict) else {}
+        uid = old["metadata"].get("uid")
+        if found.get("uid") and found["uid"] != uid:
+            message = (
+                f"Precondition failed: UID in precondition: {found['uid']}, "
+                f"UID in object meta: {uid}"
+            )
+            raise conflict(call.group, f"{call.plural}/scale", call.name, message)
+        _put(old, self._paths.spec_replicas, _replicas(call, wanted))
+        version = found.get("resourceVersion")
+        # What a patch was made on is not what its sender asked for.
+        kept = self._given is None and version == before["metadata"].get("resourceVersion")
+        old["metadata"]["resourceVersion"] = "" if kept else version or ""
+        return old
 
 
 def of(obj: Object, paths: ScalePaths) -> Object:
@@ -70,6 +134,11 @@ def of(obj: Object, paths: ScalePaths) -> Object:
 
 def _shown(call: Call, paths: ScalePaths, record: Record) -> Reply:
     return reply_json(200, of(encoding.shown(call.served, record.value), paths))
+
+
+def _spec(replicas: int) -> Object:
+    """As Go writes it: zero is left out."""
+    return {"replicas": replicas} if replicas else {}
 
 
 def _plain(call: Call) -> Any:
