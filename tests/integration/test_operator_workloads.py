@@ -15,6 +15,8 @@ from cloudwright.model.resources import (
     CONTROLLER_REVISION,
     CRON_JOB,
     DAEMON_SET,
+    INGRESS,
+    INGRESS_CLASS,
     JOB,
     PERSISTENT_VOLUME,
     PERSISTENT_VOLUME_CLAIM,
@@ -23,6 +25,8 @@ from cloudwright.model.resources import (
     REPLICA_SET,
     REPLICATION_CONTROLLER,
     RESOURCE_QUOTA,
+    ROUTE,
+    SERVICE,
     STATEFUL_SET,
     STORAGE_CLASS,
 )
@@ -390,3 +394,35 @@ async def test_a_class_makes_volumes_when_a_pod_needs_them(tmp_path: Path) -> No
         await w.client.delete(POD, "p", "default", grace_seconds=0)
         await w.client.delete(PERSISTENT_VOLUME_CLAIM, "c", "default")
         await w.until(PERSISTENT_VOLUME, name_of(volume), deleting)
+
+
+async def test_an_ingress_becomes_routes_of_the_gateway(tmp_path: Path) -> None:
+    config = replace(FAST, ingress_address="127.0.0.1")
+    async with world(tmp_path, controllers=("ingress", "gc"), config=config) as w:
+        found = {
+            "metadata": {"name": "ours"},
+            "spec": {"controller": "cloudwright.dev/gateway"},
+        }
+        await w.client.create(INGRESS_CLASS, found)
+        service = {
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {"ports": [{"name": "http", "port": 80}]},
+        }
+        await w.client.create(SERVICE, service)
+        backend = {"service": {"name": "web", "port": {"name": "http"}}}
+        paths = [{"path": "/shop", "pathType": "Prefix", "backend": backend}]
+        wish = {
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {
+                "ingressClassName": "ours",
+                "rules": [{"host": "shop.example.com", "http": {"paths": paths}}],
+            },
+        }
+        await w.client.create(INGRESS, wish)
+        await w.until(INGRESS, "web", lambda o: bool((o.get("status") or {}).get("loadBalancer")))
+        routes = await w.items(ROUTE)
+        assert [one["spec"]["hosts"] for one in routes] == [["shop.example.com"]]
+        assert routes[0]["spec"]["pathPrefix"] == "/shop"
+        assert routes[0]["spec"]["port"] == 80
+        await w.client.delete(INGRESS, "web", "default")
+        await w.until_gone(ROUTE, name_of(routes[0]))

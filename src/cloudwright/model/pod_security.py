@@ -68,12 +68,14 @@ def violations(level: str, metadata: Mapping[str, Any], spec: Spec) -> list[Find
     """What ``level`` forbids in a pod, in upstream's order; empty for ``privileged``."""
     if level == "privileged":
         return []
-    found = [finding for check in _BASELINE for finding in check(metadata, spec)]
-    if level == "restricted":
-        found += [finding for check in _RESTRICTED for finding in check(metadata, spec)]
-        if any(what == "unrestricted capabilities" for what, _ in found):
-            found = [one for one in found if one[0] != "non-default capabilities"]
-    return sorted(found)
+    found: dict[object, list[Finding]] = {}
+    for needed, check in _CHECKS:
+        if needed == "baseline" or level == "restricted":
+            found[check] = check(metadata, spec)
+    for stricter, weaker in _REPLACES.items():
+        if found.get(stricter):
+            found[weaker] = []
+    return [finding for findings in found.values() for finding in findings]
 
 
 def message(level: str, version: str, findings: Iterable[Finding]) -> str:
@@ -306,25 +308,26 @@ def _drop_all(_metadata: Mapping[str, Any], spec: Spec) -> list[Finding]:
     return [("unrestricted capabilities", "; ".join(parts))] if parts else []
 
 
-_BASELINE = (
-    _app_armor,
-    _capabilities,
-    _host_namespaces,
-    _host_paths,
-    _host_ports,
-    _host_probes,
-    _privileged,
-    _proc_mount,
-    _seccomp_baseline,
-    _selinux,
-    _sysctls,
-    _host_process,
+_CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any], Spec], list[Finding]]], ...] = (
+    ("restricted", _escalation),
+    ("baseline", _app_armor),
+    ("baseline", _capabilities),
+    ("restricted", _drop_all),
+    ("baseline", _host_namespaces),
+    ("baseline", _host_paths),
+    ("baseline", _host_ports),
+    ("baseline", _host_probes),
+    ("baseline", _privileged),
+    ("baseline", _proc_mount),
+    ("restricted", _volume_types),
+    ("restricted", _run_as_non_root),
+    ("restricted", _run_as_user),
+    ("baseline", _selinux),
+    ("baseline", _seccomp_baseline),
+    ("restricted", _seccomp_restricted),
+    ("baseline", _sysctls),
+    ("baseline", _host_process),
 )
-_RESTRICTED = (
-    _volume_types,
-    _escalation,
-    _run_as_non_root,
-    _run_as_user,
-    _seccomp_restricted,
-    _drop_all,
-)
+"""In the order of upstream's names for them, which is the order of messages."""
+_REPLACES = {_drop_all: _capabilities, _seccomp_restricted: _seccomp_baseline}
+"""Checks of ``restricted`` that say more than one of ``baseline``."""

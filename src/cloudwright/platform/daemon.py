@@ -240,7 +240,10 @@ async def _start_parts(
     hooks, clock = parts.hooks, SystemClock()
 
     async def controllers() -> None:
-        wanted = OperatorConfig(volume_directory=str(paths.state / "volumes"))
+        wanted = OperatorConfig(
+            volume_directory=str(paths.state / "volumes"),
+            ingress_address=address(config.gateway, "gateway")[0],
+        )
         await operator.run(
             client_of(core, policy.OPERATOR),
             hooks=hooks,

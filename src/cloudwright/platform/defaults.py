@@ -1,4 +1,4 @@
-"""What every new platform has: a storage class that makes volumes on this machine.
+"""What every new platform has: a class for volumes of this machine, and one for its gateway.
 
 Made once; whoever changes or deletes it afterwards has the last word.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from cloudwright.client.client import Client
 from cloudwright.client.errors import AlreadyExists
 from cloudwright.model.objects import Object, annotations_of
-from cloudwright.model.resources import NAMESPACE, STORAGE_CLASS
+from cloudwright.model.resources import INGRESS_CLASS, NAMESPACE, STORAGE_CLASS
 
 _MADE = "cloudwright.dev/defaults-made"
 _SYSTEM = "cloudwright-system"
@@ -24,6 +24,16 @@ LOCAL: Object = {
     "volumeBindingMode": "WaitForFirstConsumer",
 }
 
+GATEWAY: Object = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "IngressClass",
+    "metadata": {
+        "name": "cloudwright",
+        "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"},
+    },
+    "spec": {"controller": "cloudwright.dev/gateway"},
+}
+
 
 async def make(client: Client) -> None:
     """Make the defaults unless this platform had them before.
@@ -34,9 +44,10 @@ async def make(client: Client) -> None:
     system = await client.get(NAMESPACE, _SYSTEM)
     if _MADE in annotations_of(system):
         return
-    try:
-        await client.create(STORAGE_CLASS, LOCAL)
-    except AlreadyExists:
-        pass  # a crash came between the two writes
+    for resource, wish in ((STORAGE_CLASS, LOCAL), (INGRESS_CLASS, GATEWAY)):
+        try:
+            await client.create(resource, wish)
+        except AlreadyExists:
+            continue  # a crash came between the writes
     patch = {"metadata": {"annotations": {_MADE: "1"}}}
     await client.patch(NAMESPACE, _SYSTEM, patch)

@@ -94,7 +94,7 @@ def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = 
     siblings = _siblings(registry)
     authorize = _authorize(authorizer)
     around = dispatch.Surroundings(namespaces, siblings, Params(store, registry), authorize)
-    caller = WebhookCaller(backends or StoredBackends(store, lambda: None))
+    caller = WebhookCaller(backends or StoredBackends(store, lambda: core.streams))
     hooks = Surroundings(caller, namespaces, siblings, _convert(registry), authorize)
 
     def schema_of(resource: Resource) -> dict[str, object] | None:

@@ -31,6 +31,8 @@ class Review:
     """Shown to the client as ``Warning`` headers."""
     annotations: dict[str, str] = field(default_factory=dict)
     """What rules noted for the audit log."""
+    changed: bool = False
+    """A webhook or policy changed the object: its defaults must be filled in again."""
     options: dict[str, Any] = field(default_factory=dict)
     """``CreateOptions``, ``UpdateOptions`` or ``DeleteOptions`` as the client gave them."""
 

@@ -54,7 +54,6 @@ class Webhook:
     conditions: Conditions = field(repr=False)
     ignores_failures: bool
     timeout: float
-    dry_run_safe: bool
     again: bool
     """``reinvocationPolicy: IfNeeded``."""
 
@@ -71,7 +70,6 @@ def digest(configuration: Object) -> tuple[Webhook, ...]:
             Conditions(raw.get("matchConditions") or ()),
             raw.get("failurePolicy") == "Ignore",
             float(raw.get("timeoutSeconds") or 10),
-            raw.get("sideEffects") in ("None", "NoneOnDryRun"),
             raw.get("reinvocationPolicy") == "IfNeeded",
         )
         for raw in configuration.get("webhooks") or ()
@@ -124,10 +122,6 @@ class _Webhooks:
                 return None
             group, plural = review.resource.group, review.resource.plural
             raise forbidden(group, plural, review.name, error.message) from error
-        if review.dry_run and not hook.dry_run_safe:
-            raise ApiError(
-                400, "BadRequest", f'admission webhook "{hook.name}" does not support dry run'
-            )
         return wanted
 
     async def _ask(self, hook: Webhook, wanted: Resource, review: Review) -> dict[str, Any] | None:
@@ -229,6 +223,7 @@ class MutatingWebhooks(_Webhooks):
             return False
         review.obj.clear()
         review.obj.update(patched)
+        review.changed = True
         return True
 
 

@@ -71,7 +71,9 @@ class MutatingPolicies:
                 return False
             text = error.message if isinstance(error, cel.CelError) else str(error)
             raise _failed(review, meeting, text) from error
-        return orjson.dumps(review.obj) != before
+        changed = orjson.dumps(review.obj) != before
+        review.changed |= changed
+        return changed
 
     async def _mutate(self, meeting: Meeting, mutation: Mutation, review: Review) -> None:
         authorize = self._dispatcher.authorize(review)
