@@ -1,6 +1,6 @@
 """Objects as ``meta.k8s.io/v1 Table``: the columns that ``kubectl get`` shows.
 
-Cells of built-in kinds come from ``printers``; those of custom kinds from the JSONPaths of their
+Cells of built-in kinds come from ``printing``; those of custom kinds from the JSONPaths of their
 ``additionalPrinterColumns``. Pure: ``now`` is given.
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from cloudwright._base.clock import parse_rfc3339
-from cloudwright.apiserver import jsonpath, printers
+from cloudwright.apiserver import jsonpath, printing
 from cloudwright.model import durations
 from cloudwright.model.objects import Object, name_of
 from cloudwright.model.resources import Resource
@@ -37,12 +37,13 @@ def table(
 
     ``columns`` are a CRD's ``additionalPrinterColumns``; ``None`` means the kind's own columns.
     """
-    printer = None if columns is not None else printers.find(resource)
+    printer = None if columns is not None else printing.find(resource)
     if printer is not None:
-        definitions = [_definition(*column) for column in printer.columns]
-        first = [_NAME] if printer.named else []
+        definitions = [_definition(column) for column in printer.columns]
+        first: list[dict[str, Any]] = []
         rows = [
-            {"cells": [*([name_of(o)] if first else []), *printer.cells(o, now)]} for o in objects
+            {"cells": [*([name_of(o)] if printer.named else []), *printer.cells(o, now)]}
+            for o in objects
         ]
     else:
         first = [_NAME]
@@ -58,13 +59,13 @@ def table(
     }
 
 
-def _definition(name: str, kind: str, priority: int, description: str) -> dict[str, Any]:
+def _definition(column: printing.Column) -> dict[str, Any]:
     return {
-        "name": name,
-        "type": kind,
-        "format": "",
-        "description": description,
-        "priority": priority,
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
     }
 
 
@@ -104,8 +105,8 @@ def _cell(kind: str, found: list[Any], now: datetime) -> Any:
     if kind == "boolean":
         return value if isinstance(value, bool) else None
     if len(found) > 1:
-        return " ".join(printers.plain(v) for v in found)
-    return printers.plain(value)
+        return " ".join(printing.plain(v) for v in found)
+    return printing.plain(value)
 
 
 def age_of(moment: str, now: datetime) -> str:
