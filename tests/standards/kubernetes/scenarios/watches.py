@@ -43,7 +43,15 @@ def watches(s: Session, urls: dict[str, str], accepts: dict[str, str] | None = N
             if watch.status == 200:
                 s.events(step, list(watch.rest_of_it()))
             else:
-                s.note(step, json.loads(watch.rest))
+                s.note(step, failure(watch.rest))
+
+
+def failure(body: bytes) -> Any:
+    """A refused watch's body: a Status, or the text of a 406."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode()
 
 
 @scenario("store")
