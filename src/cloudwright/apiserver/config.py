@@ -34,7 +34,8 @@ class StoreConfig:
     """Newest events kept in memory, for watches that resume."""
     watch_queue: int = 2048
     """Events that may wait for one slow watcher before it is ended with 410."""
-    cache_kib: int = 8192
+    cache_kib: int = 4096
+    """Pages that the writer keeps in memory; readers keep a quarter of it each."""
 
 
 @dataclass(frozen=True, slots=True)

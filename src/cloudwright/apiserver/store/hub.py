@@ -222,4 +222,5 @@ def prefixes(key: str) -> Iterator[str]:
 
 
 def _weight(event: Event) -> int:
-    return len(event.value) + (len(event.previous) if event.previous else 0) + 200
+    # The value counts twice: what readers derive from it (an encoded line) is in the notes.
+    return 2 * len(event.value) + (len(event.previous) if event.previous else 0) + 400

@@ -46,8 +46,9 @@ class Reader:
         self._path = path
         self._worker = worker
         self._statistics = statistics
-        self._near = schema.connect_reader(path, cache_kib=cache_kib)
-        self._far = schema.connect_reader(path, cache_kib=cache_kib)
+        # Small: the system's own cache has the file, the native server's memory what is read most.
+        self._near = schema.connect_reader(path, cache_kib=cache_kib // 4)
+        self._far = schema.connect_reader(path, cache_kib=cache_kib // 4)
 
     def close(self) -> None:
         """Close the connections. No read may be in flight."""
