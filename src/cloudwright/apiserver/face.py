@@ -11,8 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-import orjson
-
 from cloudwright._base import logs
 from cloudwright._base.errors import (
     CloudwrightError,
@@ -23,7 +21,7 @@ from cloudwright._base.errors import (
     UnreachableError,
     UsageError,
 )
-from cloudwright.apiserver import calls, encoding, health, synthetic
+from cloudwright.apiserver import calls, encoding, health, negotiation, synthetic
 from cloudwright.apiserver.audit import auditor
 from cloudwright.apiserver.authn import Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
@@ -89,7 +87,16 @@ class Face:
         """Off when every request must be seen here (an audit policy above ``None`` for reads)."""
 
     async def answer(self, request: Request, peer: Peer | None) -> Answer:
-        """The answer to ``request`` of ``peer``; every failure is a ``metav1.Status``."""
+        """The answer to ``request`` of ``peer``, encoded as he wants it; every failure is a
+        ``metav1.Status``.
+        """
+        accept = request.headers.get("accept", "")
+        if negotiation.plain(accept):
+            return negotiation.refusal(request.path, accept) or await self._audited(request, peer)
+        found = await self._audited(request, peer)
+        return found if isinstance(found, Door) else negotiation.shown(found, accept)
+
+    async def _audited(self, request: Request, peer: Peer | None) -> Answer:
         audit = self._core.audit
         if audit is None:
             return await self._answer(request, peer)
@@ -235,7 +242,7 @@ def _as_json(request: Request) -> Request:
     if not request.body:
         return request
     try:
-        body = orjson.dumps(protobuf.decode(request.body))
+        body = protobuf.decode_json(request.body)
     except protobuf.ProtobufError as error:
         raise bad_request(f"the body is not valid protobuf: {error}") from error
     headers = {**request.headers, "content-type": JSON}

@@ -11,6 +11,8 @@ from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request
 from cloudwright.model.objects import Object
 
+_OTHERS = ("application/vnd.kubernetes.protobuf", "application/yaml")
+"""Encodings that the face makes of JSON (``negotiation``)."""
 Form = Literal["plain", "table", "partial"]
 
 
@@ -19,10 +21,12 @@ def form_of(accept: str) -> Form:
     """The first form in the Accept header that is served; plain JSON when there is none."""
     for clause in accept.split(","):
         kind, *parameters = [part.strip().lower() for part in clause.split(";")]
-        if kind not in ("application/json", "application/*", "*/*"):
+        if kind not in ("application/json", "application/*", "*/*", *_OTHERS):
             continue
         options = dict(part.split("=", 1) for part in parameters if "=" in part)
         wanted = options.get("as")
+        if kind == _OTHERS[0] and wanted == "table":
+            continue  # has no protobuf
         if wanted is None:
             return "plain"
         if options.get("g") != "meta.k8s.io" or options.get("v") != "v1":

@@ -44,6 +44,11 @@ def type_name(resource: Resource) -> str | None:
     return name if _types().knows(name) else None
 
 
+def has_type(resource: Resource) -> bool:
+    """Whether a kind has a Go type here, and so protobuf."""
+    return type_name(resource) is not None
+
+
 def canonical(name: str, json: bytes) -> tuple[bytes, list[str]]:
     """A JSON object as the Go type ``name`` gives it back, and its unknown fields' paths.
 
