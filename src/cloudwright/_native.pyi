@@ -251,3 +251,21 @@ def managed_unscale(
     managed: bytes, scale: bytes, api_version: str, replicas: list[tuple[str, str]]
 ) -> bytes | None:
     """The owners of an object after those of its Scale have changed."""
+
+@final
+class StructuralSchema:
+    """A compiled structural schema (JSON); thread-safe."""
+
+    def __init__(self, schema: bytes) -> None: ...
+    @property
+    def has_defaults(self) -> bool: ...
+    def rule_problems(self) -> list[tuple[str, str, str, str]]:
+        """``(path, field, source, message)`` of each rule that is not valid."""
+    def prepare(self, object: Any) -> tuple[Any | None, list[str]]:
+        """``(object or None when unchanged, unknown paths)``; raises RecursionError."""
+    def refresh(self, object: bytes) -> bytes | None:
+        """The JSON pruned and with defaults; ``None``: as it was."""
+    def validate(
+        self, new: Any, old: Any = None
+    ) -> tuple[list[tuple[str, str, str, bool, Any]], list[str]] | None:
+        """``([(path, reason, message, shown, value)], warnings)``; ``None``: nothing is wrong."""

@@ -3,6 +3,7 @@ mod cel;
 mod face;
 mod layers;
 mod merge;
+mod structural;
 mod values;
 mod wire;
 
@@ -21,6 +22,8 @@ mod _native {
         MergeConflict, MergeError, MergeFields, MergePatchError, MergeSchema, managed_apply,
         managed_problem, managed_scale, managed_unscale, managed_update,
     };
+    #[pymodule_export]
+    use crate::structural::StructuralSchema;
     #[pymodule_export]
     use crate::version;
     #[pymodule_export]

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from cloudwright.apiserver import structures
 from cloudwright.apiserver.customs import CustomKind
-from cloudwright.apiserver.registry import ScalePaths, Served, storage_of
+from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
+from cloudwright.apiserver.structures import Structure
 from cloudwright.model import conditions, fields, names
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
@@ -20,6 +22,8 @@ from cloudwright.model.resources import Resource
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """Finalizer that holds a definition until its instances are gone."""
 PLURAL = "customresourcedefinitions"
+Converters = Callable[[Object, str], Callable[[Object], Object]]
+"""``converters(crd, api_version)`` gives the conversion of objects to a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +124,70 @@ def established(crd: Object) -> bool:
     return conditions.is_true((crd.get("status") or {}).get("conditions"), "Established")
 
 
-def served(crd: Object) -> list[Served]:
-    """An entry for each served version."""
-    spec, accepted = crd["spec"], names_of(crd)
-    storage = next(one["name"] for one in spec["versions"] if one.get("storage"))
+def served(crd: Object, convert: Converters | None = None) -> list[Served]:
+    """An entry for each served version; ``convert`` converts between them where a webhook does."""
     return [
-        _version(spec, accepted, version, f"{spec['group']}/{storage}")
-        for version in spec["versions"]
+        _version(crd, version, convert)
+        for version in crd["spec"]["versions"]
         if version.get("served")
     ]
 
 
-def _version(spec: Object, accepted: Names, version: Object, storage_version: str) -> Served:
+def storage_version_of(crd: Object) -> Object:
+    """The version in which objects are stored."""
+    found: Object = next(one for one in crd["spec"]["versions"] if one.get("storage"))
+    return found
+
+
+def _view(
+    crd: Object, version: Object, structure: Structure | None, convert: Converters | None
+) -> View | None:
+    """How stored objects are read as ``version``; ``None``: as they are, but for their version.
+
+    Objects that are older than the newest schema may lack its defaults, and objects that are stored
+    in another version may have fields that this one does not know.
+    """
+    spec, stored = crd["spec"], storage_version_of(crd)
+    same = stored["name"] == version["name"]
+    here, there = f"{spec['group']}/{version['name']}", f"{spec['group']}/{stored['name']}"
+    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    if webhook and not same and convert is not None:
+        to, back = convert(crd, here), convert(crd, there)
+        return View(
+            from_storage=lambda obj: _prepared(structure, to(obj)),
+            to_storage=lambda obj: _prepared(_structure(stored), back(obj)),
+        )
+    changed = int(crd["metadata"].get("generation") or 1) > 1
+    differs = not same and version.get("schema") != stored.get("schema")
+    if structure is None or not (changed or differs):
+        return None
+
+    def read(obj: Object) -> Object:
+        obj["apiVersion"] = here
+        return _prepared(structure, obj)
+
+    return View(from_storage=read, to_storage=lambda obj: {**obj, "apiVersion": there})
+
+
+def _structure(version: Object) -> Structure | None:
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    return structures.of(schema) if schema is not None else None
+
+
+def _prepared(structure: Structure | None, obj: Object) -> Object:
+    return obj if structure is None else structure.prepare(obj)[0]
+
+
+def _warning(resource: Resource, version: Object) -> str:
+    if not version.get("deprecated"):
+        return ""
+    plain = f"{resource.group}/{resource.version} {resource.kind} is deprecated"
+    return str(version.get("deprecationWarning") or plain)
+
+
+def _version(crd: Object, version: Object, convert: Converters | None) -> Served:
+    spec, accepted = crd["spec"], names_of(crd)
+    storage_version = f"{spec['group']}/{storage_version_of(crd)['name']}"
     subresources = version.get("subresources") or {}
     resource = Resource(
         spec["group"],
@@ -144,6 +200,9 @@ def _version(spec: Object, accepted: Names, version: Object, storage_version: st
         accepted.categories,
         frozenset(name for name in ("status", "scale") if name in subresources),
     )
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    structure = structures.of(schema) if schema is not None else None
+    view = _view(crd, version, structure, convert)
     scale = subresources.get("scale")
     columns = version.get("additionalPrinterColumns")
     selectable = version.get("selectableFields") or ()
@@ -151,8 +210,11 @@ def _version(spec: Object, accepted: Names, version: Object, storage_version: st
         resource=resource,
         storage=storage_of(resource.group, resource.plural),
         storage_version=storage_version,
-        kind=CustomKind(resource),
-        schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+        kind=CustomKind(resource, structure),
+        schema=schema,
+        structure=structure,
+        view=view,
+        warning=_warning(resource, version),
         scale=_scale(scale) if scale else None,
         columns=tuple(columns or ()),
         custom=True,

@@ -1,20 +1,22 @@
-"""The rules that every kind of a CustomResourceDefinition has beyond its schema. Pure."""
+"""The rules that every kind of a CustomResourceDefinition has. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from cloudwright.apiserver.structures import Structure
 from cloudwright.model import fields, names
-from cloudwright.model.fields import FieldError
+from cloudwright.model.fields import FieldError, Verdict
 from cloudwright.model.objects import Object, name_of
 from cloudwright.model.resources import Resource
 
 
 class CustomKind:
-    """A custom resource: its status comes only through the status subresource."""
+    """A custom resource: its schema, and its status that comes only through the subresource."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, structure: Structure | None = None) -> None:
         self._has_status = "status" in resource.subresources
+        self._structure = structure
 
     def prepare_create(self, obj: Object, now: datetime) -> Object:
         """Without a status, when that is a subresource."""
@@ -27,8 +29,10 @@ class CustomKind:
         return new
 
     def validate(self, obj: Object, old: Object | None) -> list[FieldError]:
-        """Its name; the schema was checked before."""
-        if old is not None:
-            return []
-        problems = names.dns_subdomain_problems(name_of(obj))
-        return [fields.invalid("metadata.name", name_of(obj), text) for text in problems]
+        """A ``Verdict``: its name, what its schema says, its rules."""
+        verdict = Verdict() if self._structure is None else self._structure.validate(obj, old)
+        if old is None:
+            name = name_of(obj)
+            problems = names.dns_subdomain_problems(name)
+            verdict[:0] = [fields.invalid("metadata.name", name, text) for text in problems]
+        return verdict

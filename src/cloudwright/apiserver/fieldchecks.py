@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudwright.apiserver import gotypes, metadata, options
+from cloudwright.apiserver import gotypes, metadata, options, refusals
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, invalid
 from cloudwright.apiserver.options import WriteOptions
@@ -31,8 +31,11 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
         obj, paths = typed
         known = {error.path for error in unknown}
         unknown += [fields.unknown(path) for path in paths if path not in known]
+    elif call.served.structure is not None:
+        obj, paths = call.served.structure.prepare(obj)
+        unknown += [fields.unknown(path) for path in paths]
     elif schema is not None:
-        if not call.served.custom and b"null" in call.request.body:
+        if b"null" in call.request.body:
             obj = without_nulls(obj)
         found = schemas.unknown_fields(schema, obj)
         if found:
@@ -45,9 +48,7 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
         raise bad_request(message, causes=[error.as_cause() for error in unknown])
     if mode != "Ignore":
         call.warnings += complaints
-    if schema is not None and typed is None:
-        if call.served.custom:
-            obj = schemas.apply_defaults(schema, obj)
+    if schema is not None and typed is None and not call.served.custom:
         errors = schemas.validate(schema, obj, unknown=False)
         if errors:
             causes = [error.as_cause() for error in errors]
@@ -64,10 +65,10 @@ def settled(call: Call, obj: Object, old: Object | None) -> Object:
     typed = gotypes.read(call, obj)
     if typed is not None:
         obj = typed[0]
+    elif call.served.structure is not None:
+        obj = call.served.structure.prepare(obj)[0]
     elif call.served.schema is not None:
         obj = schemas.prune(call.served.schema, obj)
-        if call.served.custom:
-            obj = schemas.apply_defaults(call.served.schema, obj)
         errors = schemas.validate(call.served.schema, obj, unknown=False)
         if errors:
             causes = [error.as_cause() for error in errors]

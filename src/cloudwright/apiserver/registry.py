@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from cloudwright.apiserver.structures import Structure
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
@@ -65,6 +66,10 @@ class Served:
     """Strategic merge patches have merge keys for it."""
     field_paths: frozenset[str] = frozenset()
     """Fields that a field selector may ask for beside name and namespace."""
+    structure: Structure | None = None
+    """The compiled schema of a custom kind: prunes, fills in defaults and validates."""
+    warning: str = ""
+    """Told to whoever uses a deprecated version."""
 
     @property
     def list_kind(self) -> str:

@@ -45,7 +45,7 @@ from cloudwright.apiserver.errors import (
 )
 from cloudwright.apiserver.managed import Managed
 from cloudwright.apiserver.options import WriteOptions
-from cloudwright.apiserver.refusals import check_names, raise_invalid
+from cloudwright.apiserver.refusals import check_kind, check_names, check_place, raise_invalid
 from cloudwright.apiserver.special import Special
 from cloudwright.apiserver.store.interface import Compare, Record, Template, Txn, Write
 from cloudwright.model.objects import Object, name_of
@@ -53,7 +53,16 @@ from cloudwright.model.objects import Object, name_of
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
-__all__ = ["Written", "admit_deletion", "change", "check_names", "create", "remove"]
+__all__ = [
+    "Written",
+    "admit_deletion",
+    "change",
+    "check_kind",
+    "check_names",
+    "check_place",
+    "create",
+    "remove",
+]
 
 Change = Callable[[Object], Object]
 """``change(old)`` gives the new object; both in the form of the call's version. May raise."""
@@ -90,7 +99,10 @@ async def create(
     if (call.group, call.plural) in core.registry.closed:
         what = qualified(call.plural, call.group)
         raise method_not_allowed("POST", f"{what}: its definition is being deleted")
-    check_names(call, obj)
+    check_kind(call, obj)
+    obj = fieldchecks.check(call, obj, wanted)
+    check_place(call, obj)
+    _unique_owners(call, obj)
     if not metadata.needs_name(obj):
         return await _create_once(core, call, obj, wanted, owned)
     saved = orjson.dumps(obj)
@@ -102,14 +114,12 @@ async def create(
         except ApiError as error:
             if error.reason != "AlreadyExists" or attempts <= 0:
                 raise
-            call.warnings.clear()
 
 
 async def _create_once(
     core: ApiCore, call: Call, obj: Object, wanted: WriteOptions, owned: Managed | None
 ) -> Written:
     served, now, dry_run = call.served, core.clock.now(), call.dry_run
-    obj = fieldchecks.check(call, obj, wanted)
     parent = await namespaces.namespace_compare(core.store, call)
     pinned = metadata.begin(
         obj, namespace=call.namespace, now=now, uid=str(uuid.uuid4()), random=os.urandom(8)
@@ -185,7 +195,8 @@ async def _change_once(
     own: Own | None,
 ) -> Written | None:
     served, dry_run = call.served, call.dry_run
-    check_names(call, new)
+    check_place(call, new)
+    _unique_owners(call, new)
     metadata.carry_over(new, old)
     new = _keep_other_half(call, new, old)
     new = served.kind.prepare_update(new, old)
@@ -214,6 +225,16 @@ async def _change_once(
     if removed:
         await core.removed(call, new)
     return Written(outcome.record, removed)
+
+
+def _unique_owners(call: Call, obj: Object) -> None:
+    dropped = metadata.unique_owners(obj)
+    if dropped:
+        call.warnings.append(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner "
+            "references in 1.20+, and may reject such requests as early as 1.24; please fix your "
+            f"requests; duplicate UID(s) observed: {', '.join(dropped)}"
+        )
 
 
 def _live(call: Call, record: Record, old: Object) -> bytes:
@@ -309,7 +330,9 @@ async def _admit(
     found = metadata.validate(obj, old)
     found += special.errors()
     if not (old is not None and call.subresource == "finalize"):
-        found += call.served.kind.validate(obj, old)
+        verdict = call.served.kind.validate(obj, old)
+        found += verdict
+        call.warnings += getattr(verdict, "warnings", ())
     if not found:
         for rule in core.admission:
             found += await rule.validate(review)

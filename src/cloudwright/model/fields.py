@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Reason = Literal[
-    "Required", "Invalid", "Unknown", "Duplicate", "Forbidden", "NotSupported", "TooLong", "TooMany"
+    "Required",
+    "Invalid",
+    "TypeInvalid",
+    "Unknown",
+    "Duplicate",
+    "Forbidden",
+    "NotSupported",
+    "TooLong",
+    "TooMany",
 ]
 
 _TITLES: dict[str, str] = {
     "Required": "Required value",
     "Invalid": "Invalid value",
+    "TypeInvalid": "Invalid value",
     "Unknown": "Unknown field",
     "Duplicate": "Duplicate value",
     "Forbidden": "Forbidden",
@@ -57,6 +66,14 @@ class FieldError:
     def as_cause(self) -> dict[str, str]:
         """The ``metav1.StatusCause`` of this error."""
         return {"reason": self.cause, "message": self.body, "field": self.path}
+
+
+class Verdict(list[FieldError]):
+    """What is wrong with an object, and what is wrong but tolerated (``warnings``)."""
+
+    def __init__(self, errors: Iterable[FieldError] = (), warnings: Iterable[str] = ()) -> None:
+        super().__init__(errors)
+        self.warnings = list(warnings)
 
 
 def required(path: str, message: str = "") -> FieldError:

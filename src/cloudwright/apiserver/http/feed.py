@@ -203,6 +203,6 @@ def _row(served: Served) -> tuple[str, str, str, bool, str, str, bool, list[str]
         resource.namespaced,
         served.storage,
         served.list_kind,
-        served.view is None,
+        served.view is None and not served.warning,
         sorted({*resource.subresources, "finalize", "binding", "eviction", "token"}),
     )

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 def warning_headers(call: Call) -> dict[str, str]:
     """The call's warnings as one ``Warning`` header value (RFC 7234, code 299)."""
-    if not call.warnings:
+    deprecated = call.served.warning
+    if not call.warnings and not deprecated:
         return {}
-    return {"warning": ", ".join(f"299 - {_quoted(text)}" for text in call.warnings[:50])}
+    texts = [deprecated, *call.warnings] if deprecated else call.warnings
+    return {"warning": ", ".join(f"299 - {_quoted(text)}" for text in texts[:50])}
 
 
 def record(core: ApiCore, call: Call, found: Record, status: int = 200) -> Reply:
