@@ -43,7 +43,7 @@ class JobController(PodOwner):
         owned, pending = await self.claimed(key, job)
         if deleting(job) or engine.finished(job):
             await self._release(owned)
-            return Result(expires)
+            return DONE if deleting(job) else Result(expires)
         if pending is not None:
             return Result(pending)
         step = engine.step(job, owned, self.now())
