@@ -77,6 +77,44 @@ def test_every_replica_is_ready_and_apart(shop: Machine) -> None:
         assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"] == "True"
 
 
+ASK = """
+import os, ssl, urllib.error, urllib.request
+held = "/var/run/secrets/kubernetes.io/serviceaccount/"
+port = os.environ["KUBERNETES_SERVICE_PORT"]
+def ask(host, path):
+    request = urllib.request.Request(f"https://{host}:{port}{path}")
+    request.add_header("Authorization", "Bearer " + open(held + "token").read())
+    context = ssl.create_default_context(cafile=held + "ca.crt")
+    try:
+        return urllib.request.urlopen(request, context=context, timeout=20).status
+    except urllib.error.HTTPError as error:
+        return error.code
+host = os.environ["KUBERNETES_SERVICE_HOST"]
+mine = "/api/v1/namespaces/" + open(held + "namespace").read()
+name = "kubernetes.default.svc"
+print(ask(host, mine + "/pods"), ask(name, "/apis"), ask(host, mine + "/secrets"))
+"""
+
+
+def test_a_pod_asks_the_api_as_its_own_service_account(shop: Machine, tmp_path: Path) -> None:
+    pod = next(name for name in living(shop) if name.startswith("payment-"))
+    words = ("exec", pod, "--", "/usr/bin/python3", "-c", ASK)
+    assert shop.run(*words).stdout.split() == ["403", "200", "403"]
+    account = {"kind": "ServiceAccount", "name": "default", "namespace": "default"}
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "pods-view", "namespace": "default"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "view"},
+        "subjects": [account],
+    }
+    file = tmp_path / "binding.json"
+    file.write_text(json.dumps(binding))
+    shop.run("apply", "-f", str(file))
+    assert shop.run(*words).stdout.split() == ["200", "200", "403"]
+
+
 def test_a_rolling_update_and_a_rollback_lose_no_request(shop: Machine) -> None:
     load = Load(shop, "/payment/version")
     version(shop, "1.11.0")

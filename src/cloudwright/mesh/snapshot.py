@@ -25,6 +25,8 @@ from cloudwright.model.objects import (
 )
 
 SERVICE_NAME = "kubernetes.io/service-name"
+API = "default/kubernetes"
+"""The API's own endpoints: pods ask it directly, so no proxy is told of them."""
 BACKENDS = "cloudwright.dev/backends"
 """Annotation of a Service: ``{"NAME": WEIGHT, …}``, Services of its namespace that answer in its
 place, by weight; its own name may be among them."""
@@ -71,7 +73,7 @@ def build(inputs: Inputs) -> Built:
     by_service: dict[tuple[str, str], list[Object]] = {}
     for piece in sorted(inputs.slices, key=key_of):
         owner = labels_of(piece).get(SERVICE_NAME)
-        if owner and not deleting(piece):
+        if owner and not deleting(piece) and key_of(piece) != API:
             by_service.setdefault((namespace_of(piece), owner), []).append(piece)
     services = []
     addresses: dict[str, str] = {}
