@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -54,7 +56,13 @@ class ManualClock:
 
 def rfc3339(moment: datetime) -> str:
     """``metav1.Time``: seconds, UTC, ``2026-11-24T08:00:00Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _seconds(math.floor(moment.timestamp()))
+
+
+@lru_cache(maxsize=256)
+def _seconds(stamp: int) -> str:
+    # Most callers ask about the present second.
+    return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(moment: datetime) -> str:

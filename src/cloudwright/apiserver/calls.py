@@ -126,7 +126,9 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     Raises:
         ApiError: 404, nothing is served there; 405, not with this method.
     """
-    parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    parts = request.path.strip("/").split("/")
+    if "%" in request.path:
+        parts = [unquote(part) for part in parts]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":

@@ -9,6 +9,7 @@ from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, invalid
 from cloudwright.apiserver.options import WriteOptions
 from cloudwright.model import fields, schemas
+from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
 
 
@@ -23,14 +24,11 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
     mode = wanted.validation
     schema = call.served.schema
     complaints = [f'duplicate field "{path}"' for path in wanted.doubled]
-    unknown = [fields.unknown(path) for path in metadata.unknown(obj)]
-    for error in unknown:
-        del obj["metadata"][error.path.removeprefix("metadata.")]
     typed = gotypes.read(call, obj)
+    unknown = [] if typed is not None else _unknown_metadata(call, obj)
     if typed is not None:
         obj, paths = typed
-        known = {error.path for error in unknown}
-        unknown += [fields.unknown(path) for path in paths if path not in known]
+        unknown += [fields.unknown(path) for path in paths]
     elif call.served.structure is not None:
         obj, paths = call.served.structure.prepare(obj)
         unknown += [fields.unknown(path) for path in paths]
@@ -54,6 +52,20 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
             causes = [error.as_cause() for error in errors]
             raise invalid(call.group, call.served.resource.kind, name_of(obj), causes)
     return obj
+
+
+def _unknown_metadata(call: Call, obj: Object) -> list[FieldError]:
+    """Drop the fields that ``ObjectMeta`` does not have.
+
+    Raises:
+        ApiError: 422, one that it has is of the wrong type.
+    """
+    refusals.raise_invalid(call, call.name, metadata.shape_errors(obj))
+    found = obj.setdefault("metadata", {})
+    unknown = [fields.unknown(path) for path in metadata.unknown(obj)]
+    for error in unknown:
+        del found[error.path.removeprefix("metadata.")]
+    return unknown
 
 
 def settled(call: Call, obj: Object, old: Object | None) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cloudwright._base.clock import rfc3339
@@ -196,16 +197,29 @@ def unique_owners(obj: Mapping[str, Any]) -> list[str]:
     return dropped
 
 
+@lru_cache(maxsize=4096)
+def _key_problems(key: str) -> tuple[str, ...]:
+    """The same few keys come with almost every object."""
+    return tuple(names.qualified_name_problems(key))
+
+
+@lru_cache(maxsize=4096)
+def _value_problems(value: str) -> tuple[str, ...]:
+    return tuple(names.label_value_problems(value))
+
+
 def _map_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
     found: list[FieldError] = []
     for key, value in (metadata.get("labels") or {}).items():
-        for problem in names.qualified_name_problems(key):
+        for problem in _key_problems(key):
             found.append(fields.invalid("metadata.labels", key, problem))
-        for problem in names.label_value_problems(value):
+        for problem in _value_problems(value):
             found.append(fields.invalid("metadata.labels", value, problem))
-    annotations = metadata.get("annotations") or {}
+    annotations = metadata.get("annotations")
+    if not annotations:
+        return found
     for key in annotations:
-        for problem in names.qualified_name_problems(key.lower()):
+        for problem in _key_problems(key.lower()):
             found.append(fields.invalid("metadata.annotations", key, problem))
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
     if size > _ANNOTATIONS_MAX:
@@ -250,7 +264,7 @@ def _finalizer_errors(
     found = []
     finalizers = metadata.get("finalizers") or []
     for name in finalizers:
-        for problem in names.qualified_name_problems(name):
+        for problem in _key_problems(name):
             found.append(fields.invalid("metadata.finalizers", name, problem))
     if _ORPHAN in finalizers and _FOREGROUND in finalizers:
         message = f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"

@@ -41,14 +41,33 @@ def check_names(call: Call, obj: Object) -> None:
     Raises:
         ApiError: 400 or 422.
     """
+    check_kind(call, obj)
+    raise_invalid(call, call.name, metadata.shape_errors(obj))
+    check_place(call, obj)
+
+
+def check_kind(call: Call, obj: Object) -> None:
+    """The object must be of the kind and version that the path says, or not say it.
+
+    Raises:
+        ApiError: 400.
+    """
     resource = call.served.resource
     api_version = obj.setdefault("apiVersion", resource.api_version)
     kind = obj.setdefault("kind", resource.kind)
     if (api_version, kind) != (resource.api_version, resource.kind):
         raise _other_kind(call, api_version, kind)
-    raise_invalid(call, call.name, metadata.shape_errors(obj))
+
+
+def check_place(call: Call, obj: Object) -> None:
+    """The namespace and the name must be those of the path; its metadata is well formed.
+
+    Raises:
+        ApiError: 400.
+    """
     found = obj.setdefault("metadata", {})
-    if resource.namespaced and (found.get("namespace") or call.namespace) != call.namespace:
+    namespace = found.get("namespace")
+    if namespace and namespace != call.namespace and call.served.resource.namespaced:
         raise bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )

@@ -28,7 +28,7 @@ async def patch(core: ApiCore, call: Call) -> Reply:
     def alter(old: Object) -> Object:
         seen = old["metadata"].get("resourceVersion")
         new = change.apply(old)
-        writes.check_names(call, new)
+        writes.check_kind(call, new)
         # The version of what it was applied to is not one that the user asked for; a patch may
         # test it, though, and one that names it is refused on a newer object: there it differs.
         if new["metadata"].get("resourceVersion") == seen:

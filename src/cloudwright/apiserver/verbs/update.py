@@ -21,8 +21,9 @@ async def update(core: ApiCore, call: Call) -> Reply:
     wanted = options.read(call)
     given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
     wanted = options.with_doubled(wanted, call, given)
-    writes.check_names(call, given)
+    writes.check_kind(call, given)
     given = fieldchecks.check(call, given, wanted)
+    writes.check_place(call, given)
 
     def alter(_old: Object) -> Object:
         return {**given, "metadata": dict(given["metadata"])}
