@@ -33,91 +33,107 @@ def _too_long(limit: int) -> str:
     return f"must be no more than {limit} bytes"
 
 
-def _check(text: str, limit: int, regex: str, message: str) -> list[str]:
-    problems = [] if len(text.encode()) <= limit else [_too_long(limit)]
-    if re.fullmatch(regex, text) is None:
-        problems.append(message)
-    return problems
+class _Rule:
+    """What a name must look like, made once: names are checked with every write."""
+
+    __slots__ = ("_limit", "_matches", "_message")
+
+    def __init__(self, limit: int, message: str, regex: str, *examples: str) -> None:
+        self._limit = limit
+        self._matches = re.compile(regex).fullmatch
+        self._message = _wrong(message, regex, *examples)
+
+    def problems(self, text: str) -> list[str]:
+        """None for a text that is fine."""
+        fits = self._matches(text) is not None
+        if fits and len(text) <= self._limit:  # what matches is ASCII
+            return []
+        problems = [] if len(text.encode()) <= self._limit else [_too_long(self._limit)]
+        return problems if fits else [*problems, self._message]
+
+
+_DNS_LABEL = _Rule(
+    LABEL_MAX,
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
+    " and must start and end with an alphanumeric character",
+    _LABEL,
+    "my-name",
+    "123-abc",
+)
+_DNS_1035 = _Rule(
+    LABEL_MAX,
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-',"
+    " start with an alphabetic character, and end with an alphanumeric character",
+    _LABEL_1035,
+    "my-name",
+    "abc-123",
+)
+_DNS_SUBDOMAIN = _Rule(
+    SUBDOMAIN_MAX,
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters,"
+    " '-' or '.', and must start and end with an alphanumeric character",
+    _SUBDOMAIN,
+    "example.com",
+)
+_WILDCARD = _Rule(
+    SUBDOMAIN_MAX,
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain,"
+    " which must consist of lower case alphanumeric characters, '-' or '.' and end with an"
+    " alphanumeric character",
+    rf"\*\.{_SUBDOMAIN}",
+    "*.example.com",
+)
+_VALUE = _Rule(
+    LABEL_MAX,
+    "a valid label must be an empty string or consist of alphanumeric characters,"
+    " '-', '_' or '.', and must start and end with an alphanumeric character",
+    _LABEL_VALUE,
+    "MyValue",
+    "my_value",
+    "12345",
+)
+_KEY = _Rule(
+    SUBDOMAIN_MAX,
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+    _CONFIG_KEY,
+    "key.name",
+    "KEY_NAME",
+    "key-name",
+)
+_NAME = _Rule(
+    LABEL_MAX,
+    "must consist of alphanumeric characters, '-', '_' or '.',"
+    " and must start and end with an alphanumeric character",
+    _QUALIFIED,
+    "MyName",
+    "my.name",
+    "123-abc",
+)
 
 
 def dns_label_problems(text: str) -> list[str]:
     """Whether ``text`` is an RFC 1123 label (names of namespaces, containers, volumes)."""
-    return _check(
-        text,
-        LABEL_MAX,
-        _LABEL,
-        _wrong(
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-',"
-            " and must start and end with an alphanumeric character",
-            _LABEL,
-            "my-name",
-            "123-abc",
-        ),
-    )
+    return _DNS_LABEL.problems(text)
 
 
 def dns_1035_label_problems(text: str) -> list[str]:
     """Whether ``text`` is an RFC 1035 label (names of Services)."""
-    return _check(
-        text,
-        LABEL_MAX,
-        _LABEL_1035,
-        _wrong(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-',"
-            " start with an alphabetic character, and end with an alphanumeric character",
-            _LABEL_1035,
-            "my-name",
-            "abc-123",
-        ),
-    )
+    return _DNS_1035.problems(text)
 
 
 def dns_subdomain_problems(text: str) -> list[str]:
     """Whether ``text`` is an RFC 1123 subdomain (names of most objects)."""
-    return _check(
-        text,
-        SUBDOMAIN_MAX,
-        _SUBDOMAIN,
-        _wrong(
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters,"
-            " '-' or '.', and must start and end with an alphanumeric character",
-            _SUBDOMAIN,
-            "example.com",
-        ),
-    )
+    return _DNS_SUBDOMAIN.problems(text)
 
 
 def wildcard_problems(text: str) -> list[str]:
     """Whether ``text`` is ``*.`` and an RFC 1123 subdomain."""
-    return _check(
-        text,
-        SUBDOMAIN_MAX,
-        rf"\*\.{_SUBDOMAIN}",
-        _wrong(
-            "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain,"
-            " which must consist of lower case alphanumeric characters, '-' or '.' and end with an"
-            " alphanumeric character",
-            rf"\*\.{_SUBDOMAIN}",
-            "*.example.com",
-        ),
-    )
+    return _WILDCARD.problems(text)
 
 
 def label_value_problems(text: str) -> list[str]:
     """Whether ``text`` may be a label's value."""
-    return _check(
-        text,
-        LABEL_MAX,
-        _LABEL_VALUE,
-        _wrong(
-            "a valid label must be an empty string or consist of alphanumeric characters,"
-            " '-', '_' or '.', and must start and end with an alphanumeric character",
-            _LABEL_VALUE,
-            "MyValue",
-            "my_value",
-            "12345",
-        ),
-    )
+    return _VALUE.problems(text)
 
 
 def qualified_name_problems(text: str) -> list[str]:
@@ -141,15 +157,7 @@ def qualified_name_problems(text: str) -> list[str]:
             problems += [f"prefix part {problem}" for problem in dns_subdomain_problems(prefix)]
     if not name:
         return [*problems, "name part must be non-empty"]
-    message = _wrong(
-        "must consist of alphanumeric characters, '-', '_' or '.',"
-        " and must start and end with an alphanumeric character",
-        _QUALIFIED,
-        "MyName",
-        "my.name",
-        "123-abc",
-    )
-    problems += [f"name part {p}" for p in _check(name, LABEL_MAX, _QUALIFIED, message)]
+    problems += [f"name part {problem}" for problem in _NAME.problems(name)]
     return problems
 
 
@@ -187,18 +195,7 @@ def port_name_problems(text: str) -> list[str]:
 
 def config_key_problems(text: str) -> list[str]:
     """Whether ``text`` may be a key of a ConfigMap or Secret: a plain file name."""
-    problems = _check(
-        text,
-        SUBDOMAIN_MAX,
-        _CONFIG_KEY,
-        _wrong(
-            "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
-            _CONFIG_KEY,
-            "key.name",
-            "KEY_NAME",
-            "key-name",
-        ),
-    )
+    problems = _KEY.problems(text)
     if text == ".":
         problems.append("must not be '.'")
     elif text == "..":
