@@ -1,5 +1,6 @@
-"""Keeps notes in /data: `serve` answers HTTP, `add` writes one note and ends. Standard library
-only.
+"""Keeps notes in /data: serves them over HTTP; `add` writes one and ends, `list` shows them.
+
+Standard library only.
 """
 
 from __future__ import annotations
@@ -55,5 +56,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["add"]:
         add(" ".join(sys.argv[2:]))
         print(f"{len(read())} notes", flush=True)
+    elif sys.argv[1:] == ["list"]:
+        print(json.dumps(read()), flush=True)
     else:
         serve()

@@ -30,6 +30,10 @@ def readiness(obj: Object) -> Readiness:
         "MicroService": _microservice,
         "Deployment": _deployment,
         "ReplicaSet": _replicaset,
+        "StatefulSet": _statefulset,
+        "DaemonSet": _daemonset,
+        "Job": _job,
+        "PersistentVolumeClaim": _claim,
         "Pod": _pod,
     }.get(str(obj.get("kind")))
     return judge(obj) if judge else Readiness(True, f"{obj.get('kind')} {name_of(obj)} is there")
@@ -71,6 +75,54 @@ def _replicaset(obj: Object) -> Readiness:
     wanted = int(obj.get("spec", {}).get("replicas", 1))
     ready = int((obj.get("status") or {}).get("readyReplicas", 0))
     return Readiness(ready >= wanted, f"{name_of(obj)}: {ready}/{wanted} ready")
+
+
+def _statefulset(obj: Object) -> Readiness:
+    """As ``kubectl rollout status`` decides; a partition holds back the lower ordinals."""
+    status, spec, name = obj.get("status") or {}, obj.get("spec") or {}, name_of(obj)
+    wanted = int(spec.get("replicas", 1))
+    if int(status.get("observedGeneration", 0)) < generation(obj):
+        return Readiness(False, f"{name}: waiting for the controller to see the change")
+    ready, updated = int(status.get("readyReplicas", 0)), int(status.get("updatedReplicas", 0))
+    if ready < wanted:
+        return Readiness(False, f"{name}: {ready} of {wanted} pods ready")
+    strategy = spec.get("updateStrategy") or {}
+    held = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+    due = max(wanted - held, 0) if strategy.get("type") != "OnDelete" else 0
+    if updated < due:
+        return Readiness(False, f"{name}: {updated} of {due} pods updated")
+    return Readiness(True, f"{name}: successfully rolled out")
+
+
+def _daemonset(obj: Object) -> Readiness:
+    status, name = obj.get("status") or {}, name_of(obj)
+    if int(status.get("observedGeneration", 0)) < generation(obj):
+        return Readiness(False, f"{name}: waiting for the controller to see the change")
+    wanted = int(status.get("desiredNumberScheduled", 0))
+    updated = int(status.get("updatedNumberScheduled", 0))
+    available = int(status.get("numberAvailable", 0))
+    if updated < wanted:
+        return Readiness(False, f"{name}: {updated} of {wanted} nodes have the new pod")
+    if available < wanted:
+        return Readiness(False, f"{name}: {available} of {wanted} pods available")
+    return Readiness(True, f"{name}: successfully rolled out")
+
+
+def _job(obj: Object) -> Readiness:
+    status, name = obj.get("status") or {}, name_of(obj)
+    failed = condition(obj, "Failed")
+    if failed.get("status") == "True":
+        text = f"{name}: failed: {failed.get('message') or failed.get('reason')}"
+        return Readiness(False, text, failed=True)
+    wanted = (obj.get("spec") or {}).get("completions") or 1
+    text = f"{name}: {status.get('succeeded', 0)} of {wanted} succeeded"
+    return Readiness(condition(obj, "Complete").get("status") == "True", text)
+
+
+def _claim(obj: Object) -> Readiness:
+    """A claim that waits for its first consumer is as far as it gets alone."""
+    phase = str((obj.get("status") or {}).get("phase") or "Pending")
+    return Readiness(phase != "Lost", f"{name_of(obj)}: {phase}", failed=phase == "Lost")
 
 
 def _pod(obj: Object) -> Readiness:

@@ -32,7 +32,8 @@ async def discover(client: Client) -> list[Resource]:
         groups = await _read(client, "/apis")
     except NotFound:
         definitions = await client.list(CUSTOM_RESOURCE_DEFINITION)
-        return [*BUILT_IN, *(r for d in definitions.items if (r := defined(d)) is not None)]
+        known = [one for one in BUILT_IN if set(one.verbs) >= _NEEDED]
+        return [*known, *(r for d in definitions.items if (r := defined(d)) is not None)]
     found = _resources("", "v1", await _read(client, "/api/v1"))
     for group in groups.get("groups") or []:
         version = str(group["preferredVersion"]["version"])

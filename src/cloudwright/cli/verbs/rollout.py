@@ -19,7 +19,14 @@ from cloudwright.cli import services, sessions, waiting
 from cloudwright.cli.sessions import Session
 from cloudwright.cli.terminal import Terminal
 from cloudwright.model.objects import Object, annotations_of, name_of, owned_by
-from cloudwright.model.resources import DEPLOYMENT, MICRO_SERVICE, REPLICA_SET, Resource
+from cloudwright.model.resources import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    MICRO_SERVICE,
+    REPLICA_SET,
+    STATEFUL_SET,
+    Resource,
+)
 
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
@@ -45,8 +52,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     for resource, name in session.targets(args.targets):
         if not name:
             raise UsageError(f"which {resource.singular}?", hint="KIND NAME or KIND/NAME")
-        if resource not in (DEPLOYMENT, MICRO_SERVICE):
-            raise UsageError(f"a {resource.singular} has no roll-outs", hint="deploy/NAME, ms/NAME")
+        if resource not in (DEPLOYMENT, MICRO_SERVICE, STATEFUL_SET, DAEMON_SET):
+            hint = "deploy/NAME, ms/NAME, sts/NAME, ds/NAME"
+            raise UsageError(f"a {resource.singular} has no roll-outs", hint=hint)
         _act(session, resource, name, args, terminal)
     return 0
 
@@ -65,6 +73,9 @@ def _act(
         raise UsageError(
             f"only a MicroService can be {services.WORDS[args.action]}", hint="ms/NAME"
         )
+    if resource in (STATEFUL_SET, DAEMON_SET):
+        _restart(session, resource, name, space, args, terminal)
+        return
     deployment = session.client.get(DEPLOYMENT, name, space)
     if args.action == "history":
         _history(session, deployment, args, terminal)
@@ -80,6 +91,23 @@ def _act(
         word = f"{args.action}d"
     session.client.patch(DEPLOYMENT, name, patch, space, query=sessions.dry_query(args))
     terminal.data(f"deployment.apps/{name} {word}")
+
+
+def _restart(
+    session: Session,
+    resource: Resource,
+    name: str,
+    space: str,
+    args: argparse.Namespace,
+    terminal: Terminal,
+) -> None:
+    if args.action != "restart":
+        hint = f"kubectl rollout {args.action} {resource.singular}/{name}"
+        raise UsageError(f"{args.action} is for deployments and MicroServices", hint=hint)
+    stamp = {RESTARTED: rfc3339(datetime.now(UTC))}
+    patch = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+    session.client.patch(resource, name, patch, space, query=sessions.dry_query(args))
+    terminal.data(f"{resource.singular}.{resource.group}/{name} restarted")
 
 
 def _status(
