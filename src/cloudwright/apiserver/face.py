@@ -83,8 +83,6 @@ class Face:
         self.vitals = HttpVitals(core.vitals.registry)
         self.flow = FlowControl(core.store)
         core.vitals.registry.register(self.flow.metrics())
-        self.memory_reads = True
-        """Off when every request must be seen here (an audit policy above ``None`` for reads)."""
 
     async def answer(self, request: Request, peer: Peer | None) -> Answer:
         """The answer to ``request`` of ``peer``, encoded as he wants it; every failure is a
@@ -221,8 +219,8 @@ class Face:
         """Whether who was just allowed this read may do every read like it (of any name), so that
         later ones need not be asked about.
         """
-        if not self.memory_reads:
-            return False
+        if self._core.audit is not None:
+            return False  # every request is to be seen here
         user = await self._authenticator.user(peer, request.headers)
         if user is None:
             return False
