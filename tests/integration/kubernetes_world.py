@@ -62,14 +62,20 @@ async def admin(cluster: Cluster) -> AsyncIterator[Client]:
         await transport.aclose()
 
 
-async def operator_access(cluster: Cluster, client: Client) -> Access:
+@asynccontextmanager
+async def operator_transport(cluster: Cluster, client: Client) -> AsyncIterator[HttpsTransport]:
     """The operator's own access: a token of its service account, with the rights of ``deploy/``."""
     wish = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     made = await client.create(
         SERVICE_ACCOUNT, wish, SYSTEM, name="cloudwright-operator", subresource="token"
     )
     access = read(cluster.kubeconfig())
-    return Access(access.server, SYSTEM, access.ca, token=made["status"]["token"])
+    token = made["status"]["token"]
+    transport = HttpsTransport(Access(access.server, SYSTEM, access.ca, token=token))
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
 
 
 class BeatingNode(Node):

@@ -17,14 +17,13 @@ import pytest
 
 from cloudwright.client.client import Client
 from cloudwright.client.transport import Reply, Request, Transport
-from cloudwright.client.transports.https import HttpsTransport
 from cloudwright.model.objects import Object, annotations_of
 from cloudwright.model.resources import DEPLOYMENT, MICRO_SERVICE, POD, SERVICE
 from cloudwright.operator.engines.traffic import Traffic
 from cloudwright.operator.run import ALL
 from cloudwright.operator.run import run as run_operator
 from cloudwright.scheduler.driver import run as run_scheduler
-from tests.integration.kubernetes_world import BeatingNode, admin, kubernetes, operator_access
+from tests.integration.kubernetes_world import BeatingNode, admin, kubernetes, operator_transport
 from tests.integration.operator_world import FAST, Hooks, Meter, Node, World, api, eventually
 from tests.peers.cluster import Cluster
 
@@ -205,18 +204,18 @@ async def ours(folder: Path) -> AsyncIterator[Backend]:
 
 @asynccontextmanager
 async def theirs(cluster: Cluster) -> AsyncIterator[Backend]:
-    async with admin(cluster) as client, anyio.create_task_group() as tasks:
+    async with (
+        admin(cluster) as client,
+        operator_transport(cluster, client) as transport,
+        anyio.create_task_group() as tasks,
+    ):
         node = BeatingNode(client)
         tasks.start_soon(node.run)
-        transport = HttpsTransport(await operator_access(cluster, client))
         world = World(client, Hooks(), node, Meter())
         config = replace(FAST, routing="auto", nodes_confirm=False)
         skipped = frozenset(_ONLY_WITH_A_MESH)
-        try:
-            yield Backend(world, transport, config, ("microservice",), skipped)
-        finally:
-            tasks.cancel_scope.cancel()
-            await transport.aclose()
+        yield Backend(world, transport, config, ("microservice",), skipped)
+        tasks.cancel_scope.cancel()
 
 
 def service() -> Object:
@@ -264,6 +263,10 @@ async def chaos(backend: Backend, *, after: bool | None) -> None:
     change = {"spec": {"version": "2.0.0", "config": {"a": "2"}}}
     await w.client.patch(MICRO_SERVICE, NAME, change, "default")
     await backend.through(CANARY, after=after)
+    async with backend.operator():
+        await w.until(
+            MICRO_SERVICE, NAME, lambda o: "waiting for a person" in str(rollout(o).get("message"))
+        )
     command = {"metadata": {"annotations": {"platform.example.com/rollout-command": "resume"}}}
     await w.client.patch(MICRO_SERVICE, NAME, command, "default")
     await backend.through(PROMOTION, after=after)

@@ -15,7 +15,6 @@ import yaml
 
 from cloudwright._base.errors import NotFoundError
 from cloudwright.client.client import Client
-from cloudwright.client.transports.https import HttpsTransport
 from cloudwright.model.conditions import find
 from cloudwright.model.objects import Object, labels_of
 from cloudwright.model.resources import (
@@ -40,7 +39,7 @@ from tests.integration.kubernetes_world import (
     admin,
     kubectl,
     kubernetes,
-    operator_access,
+    operator_transport,
 )
 from tests.integration.operator_world import Hooks, World, eventually
 from tests.integration.test_operator_reconciler import greet
@@ -62,9 +61,12 @@ async def world(cluster: Cluster, *, config: Config = CONFIG) -> AsyncIterator[W
     """The operator in this process, as its service account; the test may do everything."""
     import anyio
 
-    async with admin(cluster) as client, anyio.create_task_group() as tasks:
+    async with (
+        admin(cluster) as client,
+        operator_transport(cluster, client) as transport,
+        anyio.create_task_group() as tasks,
+    ):
         hooks, node = Hooks(), BeatingNode(client)
-        transport = HttpsTransport(await operator_access(cluster, client))
         tasks.start_soon(node.run)
         await tasks.start(
             lambda *, task_status: run_operator(
@@ -75,11 +77,8 @@ async def world(cluster: Cluster, *, config: Config = CONFIG) -> AsyncIterator[W
                 task_status=task_status,
             )
         )
-        try:
-            yield World(client, hooks, node)
-        finally:
-            tasks.cancel_scope.cancel()
-            await transport.aclose()
+        yield World(client, hooks, node)
+        tasks.cancel_scope.cancel()
 
 
 def service(version: str = "1.0.0", name: str = NAME, **spec: Any) -> Object:
@@ -292,7 +291,7 @@ async def test_as_a_program_one_of_two_leads_and_the_other_takes_over(
                 if process.returncode is None:
                     os.kill(process.pid, signal.SIGTERM)
                     await process.wait()
-            tasks.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
 
 
 def test_the_manifests_are_taken_and_ask_for_no_more_than_they_need(cluster: Cluster) -> None:
