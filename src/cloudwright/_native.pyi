@@ -252,6 +252,9 @@ def managed_unscale(
 ) -> bytes | None:
     """The owners of an object after those of its Scale have changed."""
 
+def pattern_problem(text: str) -> str:
+    """Why a text is no regular expression as Go writes them; empty when it is one."""
+
 @final
 class StructuralSchema:
     """A compiled structural schema (JSON); thread-safe."""

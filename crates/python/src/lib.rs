@@ -23,7 +23,7 @@ mod _native {
         managed_problem, managed_scale, managed_unscale, managed_update,
     };
     #[pymodule_export]
-    use crate::structural::StructuralSchema;
+    use crate::structural::{StructuralSchema, pattern_problem};
     #[pymodule_export]
     use crate::version;
     #[pymodule_export]

@@ -29,6 +29,14 @@ fn rows<'py>(py: Python<'py>, verdict: Verdict) -> PyResult<Vec<Row<'py>>> {
     verdict.problems.into_iter().map(row).collect()
 }
 
+/// Why a text is no regular expression as Go writes them; empty when it is one.
+#[pyfunction]
+pub fn pattern_problem(text: &str) -> String {
+    cloudwright_cel::compile_pattern(text)
+        .err()
+        .unwrap_or_default()
+}
+
 #[pymethods]
 impl StructuralSchema {
     /// From the JSON of a schema.

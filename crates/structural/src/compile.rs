@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use cloudwright_cel::{
-    CompileError, Environment, Json, Pattern, Program, Schema, Variable, compile_pattern,
+    CompileError, Environment, Json, Pattern, Program, Schema, Variable, compile_pattern, quoted,
 };
 
 /// A rule of `x-kubernetes-validations`, as it is written.
@@ -38,6 +38,21 @@ impl Rule {
         }
     }
 
+    /// As upstream prints it: by the names of its Go fields.
+    fn json(&self) -> String {
+        let or_null = |given: bool, text: String| if given { text } else { "null".to_owned() };
+        format!(
+            "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\
+             \"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+            quoted(&self.rule),
+            quoted(&self.message),
+            quoted(&self.message_expression),
+            or_null(!self.reason.is_empty(), quoted(&self.reason)),
+            quoted(&self.field_path),
+            or_null(self.optional_old, "true".to_owned()),
+        )
+    }
+
     /// How messages name it.
     #[must_use]
     pub fn shown(&self) -> &str {
@@ -64,6 +79,7 @@ pub struct RuleProblem {
     pub path: String,
     /// `rule` or `messageExpression`.
     pub field: &'static str,
+    /// The rule as JSON, as messages show it.
     pub source: String,
     pub message: String,
 }
@@ -411,15 +427,11 @@ impl Node {
                     continue;
                 }
                 if let Err((field, message)) = rules.compile(rule) {
-                    let source = if field == "rule" {
-                        &rule.rule
-                    } else {
-                        &rule.message_expression
-                    };
+                    let source = rule.json();
                     found.push(RuleProblem {
                         path,
                         field,
-                        source: source.clone(),
+                        source,
                         message,
                     });
                 }

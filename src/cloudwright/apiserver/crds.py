@@ -14,9 +14,8 @@ from cloudwright.apiserver import structures
 from cloudwright.apiserver.customs import CustomKind
 from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
 from cloudwright.apiserver.structures import Structure
-from cloudwright.model import conditions, fields, names
-from cloudwright.model.fields import FieldError
-from cloudwright.model.objects import Object, name_of
+from cloudwright.model import conditions
+from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
@@ -63,34 +62,6 @@ def names_of(crd: Object) -> Names:
         short=tuple(given.get("shortNames") or ()),
         categories=tuple(given.get("categories") or ()),
     )
-
-
-def validate(crd: Object, old: Object | None) -> list[FieldError]:
-    """What is wrong with a definition whose fields have the right types."""
-    spec = crd.get("spec") or {}
-    given = spec.get("names") or {}
-    found = [fields.required(f"spec.{name}") for name in ("group", "scope") if not spec.get(name)]
-    found += [
-        fields.required(f"spec.names.{name}") for name in ("plural", "kind") if not given.get(name)
-    ]
-    if found:
-        return found
-    expected = f"{given['plural']}.{spec['group']}"
-    if name_of(crd) != expected:
-        message = f'must be spec.names.plural+"."+spec.group: {expected}'
-        found.append(fields.invalid("metadata.name", name_of(crd), message))
-    for name, value in (("plural", given["plural"]), ("kind", given["kind"].lower())):
-        for problem in names.dns_1035_label_problems(value):
-            found.append(fields.invalid(f"spec.names.{name}", value, problem))
-    if spec["scope"] not in ("Namespaced", "Cluster"):
-        found.append(fields.not_supported("spec.scope", spec["scope"], ("Namespaced", "Cluster")))
-    strategy = (spec.get("conversion") or {}).get("strategy", "None")
-    if strategy != "None":
-        found.append(fields.not_supported("spec.conversion.strategy", strategy, ("None",)))
-    found += _version_errors(spec.get("versions") or [])
-    if old is not None:
-        found += _immutable(spec, old["spec"])
-    return found
 
 
 def settle(crd: Object, taken: Iterable[Served], now: datetime) -> bool:
@@ -229,66 +200,6 @@ def _scale(scale: Object) -> ScalePaths:
         scale["statusReplicasPath"].removeprefix("."),
         (scale.get("labelSelectorPath") or "").removeprefix("."),
     )
-
-
-def _version_errors(versions: list[Object]) -> list[FieldError]:
-    if not versions:
-        return [fields.required("spec.versions", "must have at least one version")]
-    found: list[FieldError] = []
-    stored = [version["name"] for version in versions if version.get("storage")]
-    if len(stored) != 1:
-        message = "must have exactly one version marked as storage version"
-        found.append(fields.invalid("spec.versions", stored, message))
-    seen: set[str] = set()
-    for index, version in enumerate(versions):
-        path, name = f"spec.versions[{index}]", version["name"]
-        if name in seen:
-            found.append(fields.duplicate(f"{path}.name", name))
-        seen.add(name)
-        for problem in names.dns_1035_label_problems(name):
-            found.append(fields.invalid(f"{path}.name", name, problem))
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if schema is None:
-            found.append(fields.required(f"{path}.schema.openAPIV3Schema", "schemas are required"))
-        elif schema.get("type") != "object":
-            where = f"{path}.schema.openAPIV3Schema.type"
-            found.append(fields.invalid(where, schema.get("type"), "must be object"))
-        else:
-            found += _structural(schema, f"{path}.schema.openAPIV3Schema")
-    return found
-
-
-def _structural(schema: Any, path: str) -> list[FieldError]:
-    """Each value's type must be known, so that unknown fields can be told from known ones."""
-    if not isinstance(schema, dict):
-        return [fields.invalid(path, schema, "must be an object")]
-    found: list[FieldError] = []
-    free = schema.get("x-kubernetes-int-or-string") or schema.get(
-        "x-kubernetes-preserve-unknown-fields"
-    )
-    if not schema.get("type") and not free:
-        found.append(fields.required(f"{path}.type", "must not be empty for specified fields"))
-    if "$ref" in schema:
-        found.append(fields.forbidden(f"{path}.$ref", "references are not supported"))
-    for name, inner in (schema.get("properties") or {}).items():
-        if not (path.endswith("openAPIV3Schema") and name == "metadata"):
-            found += _structural(inner, f"{path}.properties[{name}]")
-    for name in ("items", "additionalProperties"):
-        inner = schema.get(name)
-        if isinstance(inner, dict):
-            found += _structural(inner, f"{path}.{name}")
-    return found
-
-
-def _immutable(spec: Object, old: Object) -> list[FieldError]:
-    pairs = [(f"spec.{name}", spec[name], old[name]) for name in ("group", "scope")]
-    for name in ("plural", "kind"):
-        pairs.append((f"spec.names.{name}", spec["names"][name], old["names"][name]))
-    return [
-        fields.invalid(path, value, "field is immutable")
-        for path, value, before in pairs
-        if value != before
-    ]
 
 
 def _conflict(crd: Object, wanted: Names, taken: Iterable[Served]) -> tuple[str, str] | None:

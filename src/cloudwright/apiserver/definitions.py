@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import crds, encoding, writes
+from cloudwright.apiserver import crdchecks, crds, encoding, writes
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.identity import User
@@ -37,7 +37,7 @@ class DefinitionWrite(Special):
     def __init__(self, registry: Registry, new: Object, old: Object | None, now: datetime) -> None:
         self._registry = registry
         self._crd = new
-        self._errors = crds.validate(new, old)
+        self._errors = crdchecks.validate(new, old)
         if not self._errors:
             crds.settle(new, registry.all(), now)
 

@@ -19,6 +19,7 @@ from cloudwright._native import (
     managed_scale,
     managed_unscale,
     managed_update,
+    pattern_problem,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "managed_scale",
     "managed_unscale",
     "managed_update",
+    "pattern_problem",
 ]

@@ -53,9 +53,14 @@ class Structure:
     def rule_errors(self, path: str) -> list[FieldError]:
         """What is wrong with the schema's own rules; ``path`` is where the schema stands."""
         return [
-            FieldError(f"{path}.{where}.{field}", "Invalid", message, source)
-            for where, field, source, message in self._native.rule_problems()
+            FieldError(f"{path}.{where}.{field}", "Invalid", message, orjson.loads(rule))
+            for where, field, rule, message in self._native.rule_problems()
         ]
+
+
+def pattern_problem(text: str) -> str:
+    """Why a text is no regular expression as Go writes them; empty when it is one."""
+    return native.pattern_problem(text)
 
 
 def of(schema: Mapping[str, Any]) -> Structure:

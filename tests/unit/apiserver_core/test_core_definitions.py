@@ -146,7 +146,7 @@ async def test_versions_share_one_storage(api: Api) -> None:
         ({"group": "other.com"}, "metadata.name"),
         ({"scope": "Galaxy"}, "spec.scope"),
         ({"versions": []}, "spec.versions"),
-        ({"conversion": {"strategy": "Webhook"}}, "spec.conversion.strategy"),
+        ({"conversion": {"strategy": "Odd"}}, "spec.conversion.strategy"),
         (
             {"versions": [{"name": "v1", "served": True, "storage": True}]},
             "spec.versions[0].schema.openAPIV3Schema",
@@ -164,7 +164,7 @@ async def test_versions_share_one_storage(api: Api) -> None:
                     }
                 ]
             },
-            "spec.versions[0].schema.openAPIV3Schema.properties[spec].type",
+            "spec.validation.openAPIV3Schema.properties[spec].type",
         ),
     ],
 )
