@@ -1,7 +1,7 @@
 """The process is killed, or the power is cut, at every single step of the store on its disk:
 nothing acknowledged is lost, revisions never go back, watches miss nothing.
 
-``CLOUDWRIGHT_CRASH_POINTS`` (default 400) chooses how many crash points are looked at.
+``CLOUDWRIGHT_CRASH_POINTS`` (default 300) chooses how many crash points are looked at.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.unit.apiserver_store.kit import opened, wrote
 
 pytestmark = pytest.mark.anyio
 
-POINTS = int(os.environ.get("CLOUDWRIGHT_CRASH_POINTS", "400"))
+POINTS = int(os.environ.get("CLOUDWRIGHT_CRASH_POINTS", "300"))
 WRITES = 90
 
 

@@ -282,7 +282,7 @@ def run(portal: BlockingPortal, endpoint: str | None, examples: int) -> None:
 
 
 def test_the_embedded_store(portal: BlockingPortal) -> None:
-    run(portal, None, 50)
+    run(portal, None, 40)
 
 
 def test_the_store_on_etcd(portal: BlockingPortal, one_etcd: etcd.Etcd) -> None:

@@ -83,6 +83,32 @@ async def test_most_objects_removed(tmp_path: Path) -> None:
         assert (await store.check()).problems == []
 
 
+@pytest.mark.parametrize("size", [300, 2000, 5000, 9000, 20_000])
+async def test_objects_of_any_size_end_in_a_dense_file(tmp_path: Path, size: int) -> None:
+    """Also where pages cannot be filled well: rows are moved once, not for ever."""
+    clock, rng = ManualClock(), random.Random(size)
+    async with opened(tmp_path, clock=clock, synchronous="OFF", history_slack_bytes=SLACK) as store:
+        many = 2_000_000 // size
+
+        async def work(worker: int) -> None:
+            for number in range(worker, many, 20):
+                await put(store, f"/p/{number:05}", "x" * size)
+            for _ in range(many // 20):
+                await put(store, f"/p/{rng.randrange(many):05}", "x" * rng.randrange(size))
+
+        await side_by_side(20, work)
+        for _ in range(3):
+            clock.advance(11)
+            await store.compact()
+        written = store._writer.total_changes
+        clock.advance(11)
+        await store.compact()
+        assert store._writer.total_changes - written <= 2, "rows are moved again and again"
+        bytes_now = (tmp_path / "store.db").stat().st_size
+        assert bytes_now <= 2.3 * store.statistics.live_bytes + 700_000
+        assert (await store.check()).problems == []
+
+
 async def test_the_write_ahead_log_is_bounded_while_lists_are_read(tmp_path: Path) -> None:
     async with opened(tmp_path, synchronous="OFF") as store:
         for number in range(100):

@@ -20,9 +20,9 @@ ROW_BYTES = 100
 _VACUUM_PAGES = 256
 _CUT_ROWS = 2000
 _MOVE_ROWS = 500
-_SPARSE = 1.5
+_SPARSE = 1.4
 """Move rows together when the file is so many times as large as what it holds."""
-_SPARSE_BYTES_MIN = 1024 * 1024
+_SPARSE_BYTES_MIN = 512 * 1024
 
 
 @dataclass(slots=True)
@@ -55,6 +55,10 @@ class Compactor:
         self._config = config
         self._statistics = statistics
         self._page_bytes = int(self._number("PRAGMA page_size"))
+        self._to_move = 0
+        """Rows still to be moved in the pass that is under way."""
+        self._densest = 0
+        """Bytes of the file after the last whole pass: it does not get denser than that."""
         self.usage = Usage(
             *database.execute(statements.LIVE).fetchone(),
             *database.execute(statements.LOGGED).fetchone(),
@@ -66,12 +70,12 @@ class Compactor:
         config = self._config
         return max(int(self.usage.live * config.history_share), config.history_bytes_min)
 
-    def overfull(self) -> bool:
-        """Whether the log should be cut now, whatever the time."""
+    def overfull(self, times: int = 1) -> bool:
+        """Whether the log has so many times the slack that it may have while writes come."""
         usage, config = self.usage, self._config
         return (
-            usage.logged > self.allowed() + config.history_slack_bytes
-            or usage.log_rows > config.history_revisions + _CUT_ROWS
+            usage.logged > self.allowed() + config.history_slack_bytes * times
+            or usage.log_rows > config.history_revisions + _CUT_ROWS * times
         )
 
     def target(self, newest: int, oldest_at: int) -> int:
@@ -103,13 +107,16 @@ class Compactor:
             self._database.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
             left = self._number("PRAGMA freelist_count")
             return 0 < left < free
-        if self._sparse():
-            before = self._number("PRAGMA page_count")
-            self._database.execute(statements.MOVE, (_MOVE_ROWS,))
-            return bool(self._number("PRAGMA freelist_count")) or (
-                self._number("PRAGMA page_count") != before
-            )
-        return False
+        if not self._to_move:
+            if not self._sparse():
+                return False
+            self._to_move = self.usage.live_rows
+        self._database.execute(statements.MOVE, (_MOVE_ROWS,))
+        self._to_move = max(self._to_move - _MOVE_ROWS, 0)
+        if not self._to_move:
+            free = self._number("PRAGMA freelist_count")
+            self._densest = (self._number("PRAGMA page_count") - free) * self._page_bytes
+        return True
 
     def checkpoint(self) -> None:
         """Write the write-ahead log back to the file, so that the next write begins it anew."""
@@ -133,7 +140,7 @@ class Compactor:
     def _sparse(self) -> bool:
         size = self._number("PRAGMA page_count") * self._page_bytes
         held = self.usage.live + self.usage.logged
-        return size > held * _SPARSE + _SPARSE_BYTES_MIN
+        return size > max(held, self._densest) * _SPARSE + _SPARSE_BYTES_MIN
 
     def _number(self, statement: str) -> int:
         return int(self._database.execute(statement).fetchone()[0])

@@ -16,9 +16,10 @@ from cloudwright.apiserver.errors import (
 )
 from cloudwright.apiserver.store.statements import FORMAT, MIGRATE, TABLES, checksum
 
-PAGE_BYTES = 8192
-"""Objects have one or two kilobytes: seven or three of them fill such a page well."""
-WAL_PAGES = 512
+PAGE_BYTES = 16384
+"""Objects have one to six kilobytes: so many fill such a page well, and a commit still writes few.
+"""
+WAL_PAGES = 256
 """The log is written back to the file when it has so many pages (4 MiB)."""
 RESTORE = "stop the platform and put a backup back with `cloudwright restore FILE`"
 

@@ -334,7 +334,9 @@ class SqliteStore:
             target = await self._on_disk(
                 partial(self._compactor.target, self.hub.published, oldest_at)
             )
-            target = min(target, *self._reader.pins, target)
+            if not self._compactor.overfull(times=4):
+                # Reads that are under way hold it back, but not without bound.
+                target = min(target, *self._reader.pins, target)
             if target > self._compacted:
                 # Promised before it is done: a read must not find half of what it asks for.
                 self._compacted = self._reader.compacted = target
