@@ -121,7 +121,8 @@ def _workloads() -> list[Case]:
     cron = {"schedule": "*/5 * * * *", "jobTemplate": {"spec": JOB}}
     other = {"spec": {"template": {"spec": {"containers": [{**CONTAINER, "image": "b:2"}]}}}}
     return [
-        case("dep", deployments, WORKLOAD, other, {"spec": {"selector": {"matchLabels": {"b": "c"}}}}),
+        case("dep", deployments, WORKLOAD, other,
+             {"spec": {"selector": {"matchLabels": {"b": "c"}}}}),
         case("dep-full", deployments, {**WORKLOAD, "template": FULL_TEMPLATE, "replicas": 0}),
         case("dep-bad", deployments, {**WORKLOAD, "replicas": -1, "minReadySeconds": 700}),
         case("dep-none", deployments, {}),
@@ -145,7 +146,8 @@ def _workloads() -> list[Case]:
         case("rc", f"{_CORE}/replicationcontrollers", {"template": TEMPLATE}),
         case("rc-bad", f"{_CORE}/replicationcontrollers", {"replicas": -1}),
         case("job", job_path, JOB, {"spec": {"parallelism": 2}}, {"spec": {"completions": 2}},
-             {"spec": {"template": {"metadata": {"labels": {"x": "y"}}}}}, {"spec": {"suspend": True}}),
+             {"spec": {"template": {"metadata": {"labels": {"x": "y"}}}}},
+             {"spec": {"suspend": True}}),
         case("job-indexed", job_path, {**JOB, "completionMode": "Indexed", "completions": 3,
                                        "backoffLimitPerIndex": 1, "maxFailedIndexes": 2}),
         case("job-bad", job_path, {"template": {"spec": POD}, "backoffLimit": -1}),
@@ -289,7 +291,8 @@ def _core() -> list[Case]:
     services = f"{_CORE}/services"
     port = {"port": 80}
     return [
-        case("pod", f"{_CORE}/pods", POD, {"spec": {"containers": [{**CONTAINER, "image": "b:2"}]}},
+        case("pod", f"{_CORE}/pods", {**POD, "automountServiceAccountToken": False},
+             {"spec": {"containers": [{**CONTAINER, "image": "b:2"}]}},
              {"spec": {"nodeSelector": {"a": "b"}}}),
         case("pod-full", f"{_CORE}/pods", FULL_POD),
         case("pod-bad", f"{_CORE}/pods", {"containers": [{"name": "A_"}], "restartPolicy": "X"}),
@@ -309,7 +312,8 @@ def _core() -> list[Case]:
         case("quota-bad", f"{_CORE}/resourcequotas", {"hard": {"pods": -1}, "scopes": ["X"]}),
         case("svc", services, {"ports": [port], "selector": LABELS}),
         case("svc-full", services, {"ports": [
-            {**port, "name": "a", "targetPort": "http"}, {"port": 81, "name": "b", "protocol": "UDP"}],
+            {**port, "name": "a", "targetPort": "http"},
+            {"port": 81, "name": "b", "protocol": "UDP"}],
             "sessionAffinity": "ClientIP", "publishNotReadyAddresses": True}),
         case("svc-none", services, {"clusterIP": "None", "selector": LABELS}),
         case("svc-external", services, {"type": "ExternalName", "externalName": "a.b.c"}),

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from cloudwright import __version__
 from cloudwright.apiserver.registry import Served
 from cloudwright.model import schemas
 from cloudwright.model.resources import Resource
@@ -123,6 +124,15 @@ def _references(node: Any) -> Iterator[str]:
 def operations(served: Served) -> Iterator[tuple[str, str, str, list[str]]]:
     """``(path, method, action, query parameters)`` of every operation of a kind."""
     resource = served.resource
+    needed = {"post": "create", "put": "update", "patch": "patch", "delete": "delete"}
+    for path, method, action, queries in _every(served):
+        verb = action if action in ("list", "deletecollection") else needed.get(method, "get")
+        if verb in resource.verbs:
+            yield path, method, action, queries
+
+
+def _every(served: Served) -> Iterator[tuple[str, str, str, list[str]]]:
+    resource = served.resource
     base = f"{resource.root}/{resource.plural}"
     if resource.namespaced:
         yield base, "get", "list", []
@@ -133,7 +143,7 @@ def operations(served: Served) -> Iterator[tuple[str, str, str, list[str]]]:
     yield base, "delete", "deletecollection", ["dryRun"]
     one = f"{base}/{{name}}"
     yield from _on_object(one, delete=True)
-    for name in ("status", "scale"):
+    for name in ("approval", "scale", "status"):
         if name in resource.subresources:
             yield from _on_object(f"{one}/{name}", delete=False)
 
@@ -165,7 +175,7 @@ def parameter_text(name: str) -> str:
 
 def fingerprint(served: Iterable[Served]) -> str:
     """A hash of everything that documents about ``served`` are made from."""
-    digest = hashlib.sha512()
+    digest = hashlib.sha512(__version__.encode())
     for entry in served:
         digest.update(repr(entry.resource).encode())
         digest.update(orjson.dumps(entry.schema, option=orjson.OPT_SORT_KEYS))
