@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import rootca
-from cloudwright.apiserver.authn import Authenticator, TokenFile
+from cloudwright.apiserver.authn import Authenticator, TokenFile, issuers
 from cloudwright.apiserver.authn.accounts import AccountTokens
 from cloudwright.apiserver.authn.keys import SigningKeys
 from cloudwright.apiserver.authn.legacy import TokenSecrets
@@ -27,16 +28,23 @@ class Identities:
 
 
 @asynccontextmanager
-async def running(core: ApiCore, paths: Paths, authority: bytes) -> AsyncIterator[Identities]:
+async def running(
+    core: ApiCore, paths: Paths, authority: bytes, configuration: str = ""
+) -> AsyncIterator[Identities]:
     """Serve tokens of service accounts on ``core``, and publish ``authority`` (the API's CA as
-    PEM) to every namespace, until the block ends.
+    PEM) to every namespace, until the block ends. ``configuration`` is a file with further issuers
+    (``AuthenticationConfiguration``).
 
     Raises:
-        CloudwrightError: the signing keys cannot be read or made.
+        CloudwrightError: the signing keys cannot be read or made, or the configuration not used.
     """
+    wanted = issuers.load(Path(configuration)) if configuration else issuers.Configuration()
     keys = SigningKeys(paths.state / "apiserver" / "service-accounts")
     tokens = AccountTokens(core.store, keys, core.clock)
-    authenticator = Authenticator(TokenFile.of(paths), accounts=tokens)
+    others = issuers.IssuerTokens(wanted.issuers, core.clock) if wanted.issuers else None
+    authenticator = Authenticator(
+        TokenFile.of(paths), accounts=tokens, issuers=others, anonymous=wanted.anonymous
+    )
     core.tokens = authenticator
     core.on_subresource("", "serviceaccounts", "token", TokenRequests(tokens))
     async with anyio.create_task_group() as tasks:

@@ -40,6 +40,8 @@ class PlatformConfig:
     audit_policy: str = ""
     """A policy file (``audit.k8s.io/v1``), or ``default``; events go to ``STATE/audit/audit.log``.
     Empty: nothing is audited."""
+    authentication_config: str = ""
+    """A file of further issuers of tokens (``apiserver.config.k8s.io/v1``)."""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600

@@ -181,7 +181,9 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             bootstrap.running(store, authorizer, config=core_config(config))
         )
         authority = Pki(paths.pki).ca.certificate_pem
-        known = await stack.enter_async_context(identities.running(core, paths, authority))
+        known = await stack.enter_async_context(
+            identities.running(core, paths, authority, config.authentication_config)
+        )
         await stack.enter_async_context(
             auditing.running(core, config.audit_policy, paths.state / "audit" / "audit.log")
         )

@@ -42,9 +42,7 @@ async def serve_api(
         authorizer=authorizer,
         streams=streams,
     )
-    serving = await stack.enter_async_context(served)
-    serving.face.memory_reads = core.audit is None or not core.audit.keeps_reads
-    return serving
+    return await stack.enter_async_context(served)
 
 
 async def serve_metrics(

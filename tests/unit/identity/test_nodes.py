@@ -85,7 +85,9 @@ async def test_two_pods_hold_an_object_until_both_are_gone(asked):
 
 async def test_tokens_only_for_accounts_of_its_pods(asked):
     assert not await yes(asked, "create", "serviceaccounts/token", "default")
-    await asked.api.create(PODS, using("p"))
+    made = using("p")
+    made["spec"]["serviceAccountName"] = "default"
+    await asked.api.create(PODS, made)
     assert await yes(asked, "create", "serviceaccounts/token", "default")
     assert not await yes(asked, "create", "serviceaccounts/token", "other")
     assert not await yes(asked, "create", "serviceaccounts", "default")

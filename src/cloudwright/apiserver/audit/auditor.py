@@ -51,11 +51,8 @@ class Auditor:
         self._policy = policy
         self._sinks = tuple(sinks)
         self._clock = clock
-
-    @property
-    def keeps_reads(self) -> bool:
-        """Whether reads may have to be kept."""
-        return self._policy.keeps_reads()
+        self.keeps_reads = policy.keeps_reads()
+        """Whether reads may have to be kept: then none may be answered unseen."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Auditor]:

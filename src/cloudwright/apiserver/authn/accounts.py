@@ -99,7 +99,7 @@ class AccountTokens:
                 await self._look_at_holders(token, claims, now)
             return known.user, good_for
         except ClaimError as error:
-            raise _refusal(str(error)) from error
+            raise refusal(str(error)) from error
 
     async def _look_at_holders(self, token: str, claims: Claims, now: float) -> None:
         found = await self._liveness.check(token, claims.holders(), now)
@@ -115,7 +115,7 @@ class AccountTokens:
         Raises:
             ClaimError: it says that it is ours, and is not.
         """
-        if _issuer_of(token) not in (self.issuer, LEGACY_ISSUER):
+        if issuer_of(token) not in (self.issuer, LEGACY_ISSUER):
             return None
         # Not at the top: a third of a hundred milliseconds that only tokens need.
         import jwt
@@ -147,7 +147,7 @@ def _options() -> Any:
     return dict(_NO_CHECKS)
 
 
-def _issuer_of(token: str) -> str | None:
+def issuer_of(token: str) -> str | None:
     """The issuer that a compact JWT names, before anything of it was checked."""
     parts = token.split(".")
     if len(parts) != 3 or not token.isascii():
@@ -161,7 +161,8 @@ def _issuer_of(token: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _refusal(why: str) -> ApiError:
+def refusal(why: str) -> ApiError:
+    """401 for a bearer token; ``why`` is for who reviews tokens, not for the caller."""
     error = unauthorized()
     error.hint = f"[invalid bearer token, {why}]"
     return error

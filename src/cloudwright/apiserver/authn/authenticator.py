@@ -11,6 +11,7 @@ from cloudwright.apiserver.identity import User
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.authn.accounts import AccountTokens
+    from cloudwright.apiserver.authn.issuers import IssuerTokens
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
@@ -30,9 +31,22 @@ class TokenReviewer(Protocol):
 class Authenticator:
     """Turns a peer and headers into a user."""
 
-    def __init__(self, *reviewers: TokenReviewer, accounts: AccountTokens | None = None) -> None:
+    def __init__(
+        self,
+        *reviewers: TokenReviewer,
+        accounts: AccountTokens | None = None,
+        issuers: IssuerTokens | None = None,
+        anonymous: frozenset[str] | None = frozenset(),
+    ) -> None:
         self._reviewers = reviewers
+        self._issuers = issuers
+        self._anonymous = anonymous
         self.accounts = accounts
+
+    def stranger(self, path: str) -> User | None:
+        """Whom a request without credentials is taken for; ``None``: it is refused."""
+        allowed = self._anonymous is None or path in self._anonymous
+        return ANONYMOUS if allowed else None
 
     async def user(self, peer: Peer | None, headers: Mapping[str, str]) -> User | None:
         """The user of a request; ``None``: it shows no credentials.
@@ -62,18 +76,28 @@ class Authenticator:
         """
         if len(token) > TOKEN_LENGTH_MAX:
             return None
+        if self.accounts is not None:
+            found = await self.accounts.by_token(token, audiences)
+            if found is not None:
+                return _complete(found[0]), found[1]
+        # The rest name no audience of ours: they are good for this API and nobody else.
+        own = self.accounts.audiences if self.accounts is not None else ()
+        good_for = tuple(one for one in audiences or own if one in own)
+        if audiences and not good_for:
+            return None
         for reviewer in self._reviewers:
             user = reviewer.review(token)
             if user is not None:
-                return User(user.name, _with_authenticated(user.groups), user.uid), audiences
-        if self.accounts is None:
-            return None
-        found = await self.accounts.by_token(token, audiences)
-        if found is None:
-            return None
-        user, good_for = found
-        groups = _with_authenticated(user.groups)
-        return User(user.name, groups, user.uid, user.extra), good_for
+                return _complete(user), good_for
+        if self._issuers is not None:
+            other = await self._issuers.by_token(token)
+            if other is not None:
+                return _complete(other), good_for
+        return None
+
+
+def _complete(user: User) -> User:
+    return User(user.name, _with_authenticated(user.groups), user.uid, user.extra)
 
 
 def _with_authenticated(groups: tuple[str, ...]) -> tuple[str, ...]:
