@@ -1,7 +1,4 @@
-"""The patch types of the API: JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge.
-
-Each is a pure function from an object and a patch to the changed object.
-"""
+"""The patch types of the API by content type: JSON, merge and strategic merge patches."""
 
 from __future__ import annotations
 
@@ -9,14 +6,10 @@ from typing import Any
 
 import orjson
 
-from cloudwright.apiserver import bodies, strategic
+from cloudwright.apiserver import bodies, jsonpatches, strategic
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import (
-    ApiError,
-    bad_request,
-    too_large,
-    unsupported_media_type,
-)
+from cloudwright.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from cloudwright.apiserver.jsonpatches import OPERATIONS_MAX, JsonPatchError
 from cloudwright.model import schemas
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import MICRO_SERVICE
@@ -25,8 +18,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-_OPERATIONS_MAX = 10_000
-_COPIED_BYTES_MAX = 3 * 1024 * 1024
+REJECTED = "the server rejected our request due to an error in our request"
 
 
 class Patch:
@@ -36,78 +28,64 @@ class Patch:
         kind = bodies.media_type(call.request.headers)
         self._call = call
         self._kind = _effective(call, kind)
-        self._body = bodies.decode(call.request.body, "application/json")
+        try:
+            self._body = bodies.decode(call.request.body, "application/json")
+        except ApiError as error:
+            raise bad_request(f"error decoding patch: {error.message}") from error
         if self._kind == JSON_PATCH:
             if not isinstance(self._body, list):
-                raise bad_request("a JSON patch must be a list of operations")
-            if len(self._body) > _OPERATIONS_MAX:
-                message = f"at most {_OPERATIONS_MAX} operations are allowed in a patch"
+                what = _json_type(self._body)
+                message = f"json: cannot unmarshal {what} into Go value of type jsonpatch.Patch"
+                raise bad_request(message)
+            if len(self._body) > OPERATIONS_MAX:
+                message = (
+                    f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, "
+                    f"got {len(self._body)}"
+                )
                 raise ApiError(413, "RequestEntityTooLarge", message)
         elif not isinstance(self._body, dict):
-            raise bad_request("the patch must be a JSON object")
+            what = _json_type(self._body)
+            message = (
+                f"json: cannot unmarshal {what} into Go value of type map[string]interface {{}}"
+            )
+            raise bad_request(message)
 
     def apply(self, obj: Object) -> Object:
         """The changed object; ``obj`` itself may be changed.
 
         Raises:
-            ApiError: 400 or 422, the patch does not fit the object.
+            ApiError: 400, 422 or (as upstream) 500, the patch does not fit the object.
         """
+        # Parts of the body become parts of the object, which others may change.
+        body = orjson.loads(orjson.dumps(self._body))
         if self._kind == JSON_PATCH:
-            result = json_patch(obj, self._body)
-        elif self._kind == STRATEGIC:
-            resource = self._call.served.resource
             try:
-                result = strategic.merge(
-                    obj, self._body, lambda path: schemas.merge_key(resource, path)
-                )
-            except strategic.PatchError as error:
-                raise bad_request(str(error)) from error
+                result = jsonpatches.json_patch(obj, body)
+            except JsonPatchError as error:
+                raise ApiError(422, "Invalid", REJECTED) from error
+        elif self._kind == STRATEGIC:
+            result = self._strategic(obj, body)
         else:
-            result = merge_patch(obj, self._body)
+            result = jsonpatches.merge_patch(obj, body)
         if not isinstance(result, dict) or not isinstance(result.get("metadata", {}), dict):
             raise bad_request("the patch leaves no object behind")
         return result
 
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386: null removes, objects merge, all else replaces. Changes and returns ``target``."""
-    if not isinstance(patch, dict):
-        return patch
-    if not isinstance(target, dict):
-        target = {}
-    for name, value in patch.items():
-        if value is None:
-            target.pop(name, None)
-        else:
-            target[name] = merge_patch(target.get(name), value)
-    return target
+    def _strategic(self, obj: Object, body: Object) -> Object:
+        resource = self._call.served.resource
+        try:
+            return strategic.merge(obj, body, lambda path: schemas.merge_key(resource, path))
+        except strategic.PatchError as error:
+            if error.http_status == 400:
+                raise bad_request(str(error)) from error
+            if error.http_status == 422:
+                raise ApiError(422, "Invalid", REJECTED) from error
+            raise ApiError(error.http_status, "", str(error)) from error
 
 
-def json_patch(target: Object, operations: list[Any]) -> Any:
-    """RFC 6902.
-
-    Raises:
-        ApiError: 422, an operation cannot be applied (also a failed ``test``); 400, it is none.
-    """
-    import jsonpatch
-    import jsonpointer
-
-    copied = 0
-    try:
-        for operation in operations:
-            if isinstance(operation, dict) and operation.get("op") == "copy":
-                # Copies of copies double: a few hundred bytes could ask for all the memory.
-                source = jsonpointer.resolve_pointer(target, operation["from"])
-                copied += len(orjson.dumps(source))
-                if copied > _COPIED_BYTES_MAX:
-                    raise too_large(_COPIED_BYTES_MAX)
-            target = jsonpatch.JsonPatch([operation]).apply(target, in_place=True)
-        return target
-    except (jsonpatch.InvalidJsonPatch, TypeError, KeyError) as error:
-        raise bad_request(f"the JSON patch is not valid: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        message = f"the server rejected our request due to an error in our request: {error}"
-        raise ApiError(422, "Invalid", message) from error
+def _json_type(value: Any) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
+    return names.get(type(value), "number")
 
 
 def _effective(call: Call, kind: str) -> str:

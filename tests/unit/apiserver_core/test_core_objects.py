@@ -291,7 +291,11 @@ async def test_patches_of_every_type(api: Api) -> None:
     ]
     assert (await api.patch(path, operations, JSON_PATCH))["spec"]["replicas"] == 2
     await api.patch(path, operations, JSON_PATCH, status=422)
-    await api.patch(path, [{"op": "add"}], JSON_PATCH, status=400)
+    error = await api.patch(path, [{"op": "add"}], JSON_PATCH, status=422)
+    assert error["message"] == "the server rejected our request due to an error in our request"
+    many = [{"op": "test", "path": "/kind", "value": "Deployment"}] * 10_001
+    error = await api.patch(path, many, JSON_PATCH, status=413)
+    assert error["message"].endswith("in a JSON patch is 10000, got 10001")
     await api.patch(path, {}, JSON_PATCH, status=400)
     await api.patch(path, [], status=400)
     for kind in ("text/plain", "application/apply-patch+cbor"):
