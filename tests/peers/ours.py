@@ -15,6 +15,8 @@ from tests.peers.processes import Program, python, running, start
 from tests.peers.real import Made, answers
 
 WORDS = ("-m", "cloudwright.apiserver")
+AS_THEIRS = ("--enable-admission-plugins=ServiceAccount",)
+"""Flags with which ours admits what kube-apiserver admits by default."""
 
 
 @contextmanager

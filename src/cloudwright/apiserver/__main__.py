@@ -15,13 +15,13 @@ import anyio
 
 from cloudwright._base import logs
 from cloudwright._base.clock import SystemClock
-from cloudwright._base.errors import CloudwrightError, render
+from cloudwright._base.errors import CloudwrightError, UsageError, render
 from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities, tls
 from cloudwright.apiserver.authn import TokenFile
 from cloudwright.apiserver.authz import ChainAuthorizer
-from cloudwright.apiserver.config import StoreConfig
+from cloudwright.apiserver.config import CoreConfig, StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
 from cloudwright.apiserver.store.opening import EMBEDDED, open_any
 
@@ -42,19 +42,30 @@ def parser() -> argparse.ArgumentParser:
         metavar="STORE",
         help="sqlite (in the state directory), or etcd://HOST:PORT,…/PREFIX?ca=&cert=&key=",
     )
+    words.add_argument(
+        "--enable-admission-plugins",
+        default="",
+        metavar="NAMES",
+        help="beside the usual ones: ServiceAccount (needs somebody who makes the accounts)",
+    )
     words.add_argument("--issue-token", metavar="USER", help="print a token for USER and end")
     words.add_argument("--group", action="append", default=[], help="group of --issue-token's USER")
     return words
 
 
-async def run(paths: Paths, config: FaceConfig, store_at: str = EMBEDDED) -> None:
+async def run(
+    paths: Paths,
+    config: FaceConfig,
+    store_at: str = EMBEDDED,
+    core_config: CoreConfig | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM."""
     pki = tls.Pki(paths.pki)
     make_private(paths.database.parent)
     async with open_any(store_at, StoreConfig(paths.database), SystemClock()) as store:
         authorizer = ChainAuthorizer(store)
         async with (
-            bootstrap.running(store, authorizer) as core,
+            bootstrap.running(store, authorizer, config=core_config) as core,
             identities.running(core, paths, pki.ca.certificate_pem) as known,
             serve(
                 core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
@@ -67,6 +78,22 @@ async def run(paths: Paths, config: FaceConfig, store_at: str = EMBEDDED) -> Non
                     return
 
 
+def core_of(plugins: str) -> CoreConfig:
+    """The core's settings with more admission plug-ins than usual.
+
+    Raises:
+        UsageError: there is no such plug-in.
+    """
+    names = {name.strip() for name in plugins.split(",") if name.strip()}
+    if names - {"ServiceAccount"}:
+        unknown = ", ".join(sorted(names - {"ServiceAccount"}))
+        raise UsageError(
+            f"--enable-admission-plugins: unknown: {unknown}",
+            hint="ServiceAccount; all others are on",
+        )
+    return CoreConfig(service_accounts="ServiceAccount" in names)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -77,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             token = TokenFile.of(paths).issue(options.issue_token, options.group)
             sys.stdout.write(f"{token}\n")
             return 0
-        anyio.run(run, paths, FaceConfig(host=options.host, port=options.port), options.store)
+        face = FaceConfig(host=options.host, port=options.port)
+        anyio.run(run, paths, face, options.store, core_of(options.enable_admission_plugins))
     except CloudwrightError as error:
         sys.stderr.write(f"{render(error)}\n")
         return error.exit_code

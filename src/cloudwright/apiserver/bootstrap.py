@@ -12,7 +12,7 @@ import orjson
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver import definitions, encoding, services, sharing, sweeping
-from cloudwright.apiserver.admission import Admission, chain
+from cloudwright.apiserver.admission import Admission, chain, priorities
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
@@ -50,7 +50,7 @@ async def start(
         await _ensure_namespace(core, name)
     if isinstance(authorizer, ChainAuthorizer):
         await upkeep.ensure(core)
-    await _ensure_flows(core)
+    await _ensure_flows_and_priorities(core)
     core.admission.append(chain.standard(core, authorizer))
     return core
 
@@ -93,9 +93,11 @@ async def _load_addresses(core: ApiCore) -> None:
                 core.addresses.node_ports.take(number, holder)
 
 
-async def _ensure_flows(core: ApiCore) -> None:
-    """Make the levels and schemas of priority and fairness that are missing."""
+async def _ensure_flows_and_priorities(core: ApiCore) -> None:
+    """Make what is missing of the objects of priority and fairness, and of pods' priorities."""
     async with anyio.create_task_group() as tasks:
+        for found in priorities.classes():
+            tasks.start_soon(_ensure, core, resources.PRIORITY_CLASS, found)
         for level in defaults.levels():
             tasks.start_soon(_ensure, core, resources.PRIORITY_LEVEL_CONFIGURATION, level)
         for schema in defaults.schemas():
@@ -116,7 +118,8 @@ async def _ensure(core: ApiCore, resource: resources.Resource, body: Object) -> 
     from cloudwright.apiserver import calls
     from cloudwright.apiserver.verbs import create
 
-    request = Request("POST", resource.path(), body=orjson.dumps(body))
+    headers = {"user-agent": "kube-apiserver"}
+    request = Request("POST", resource.path(), (), headers, orjson.dumps(body))
     answer = await create.create(core, calls.parse(request, SYSTEM, core.registry))
     if isinstance(answer, StreamReply) or answer.status != 201:
         raise CloudwrightError(f"the {resource.kind} {name} cannot be made")

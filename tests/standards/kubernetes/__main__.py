@@ -10,7 +10,7 @@ from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.peers.ours import our_server
+from tests.peers.ours import AS_THEIRS, our_server
 from tests.peers.real import real_cluster
 from tests.standards.kubernetes.accepted import split
 from tests.standards.kubernetes.compare import Difference
@@ -33,7 +33,7 @@ def main() -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cw-diff-")))
         real = stack.enter_context(real_cluster(directory / "real"))
-        ours = stack.enter_context(our_server(directory / "ours"))
+        ours = stack.enter_context(our_server(directory / "ours", flags=AS_THEIRS))
         for scenario in wanted:
             start = time.monotonic()
             found += compare(scenario, real, ours)

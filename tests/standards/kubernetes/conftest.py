@@ -10,14 +10,14 @@ import pytest
 
 from tests.peers.build import Unavailable, built
 from tests.peers.cluster import Cluster
-from tests.peers.ours import our_server
+from tests.peers.ours import AS_THEIRS, our_server
 from tests.peers.real import real_cluster
 
 
 @pytest.fixture(scope="session")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Our server alone, for the differential test."""
-    with our_server(tmp_path_factory.mktemp("ours")) as cluster:
+    with our_server(tmp_path_factory.mktemp("ours"), flags=AS_THEIRS) as cluster:
         yield cluster
 
 

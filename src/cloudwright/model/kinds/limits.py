@@ -64,25 +64,41 @@ def _check(limits: Object, _old: Object | None) -> list[FieldError]:
     return found
 
 
+_ORDER = (
+    ("min", "max", "min", "min", "min value {} is greater than max value {}"),
+    (
+        *("min", "defaultRequest", "defaultRequest", "defaultRequest"),
+        "min value {} is greater than default request value {}",
+    ),
+    (
+        *("defaultRequest", "max", "defaultRequest", "defaultRequest"),
+        "default request value {} is greater than max value {}",
+    ),
+    (
+        *("defaultRequest", "default", "defaultRequest", "defaultRequest"),
+        "default request value {} is greater than default limit value {}",
+    ),
+    ("min", "default", "default", "min", "min value {} is greater than default value {}"),
+    ("default", "max", "default", "max", "default value {} is greater than max value {}"),
+)
+"""Lower one, higher one, the field and the value that the error shows, its words."""
+
+
 def _order_errors(item: Object, path: str) -> list[FieldError]:
     found: list[FieldError] = []
-    order = (
-        *(("min", "max"), ("min", "defaultRequest"), ("defaultRequest", "max")),
-        *(("defaultRequest", "default"), ("default", "max")),
-    )
-    words = {"defaultRequest": "default request", "default": "default"}
-    for low, high in order:
-        for name, least in mapping(item, low).items():
-            most = mapping(item, high).get(name)
-            if most is None or quantities.parse(least) <= quantities.parse(most):
+    names_ = sorted({name for key in _KINDS for name in mapping(item, key)})
+    for name in names_:
+        values = {key: mapping(item, key)[name] for key in _KINDS if name in mapping(item, key)}
+        for low, high, where, shown, words in _ORDER:
+            if low not in values or high not in values:
                 continue
-            where = f"{path}.{low if high in ('max', 'default') else high}[{name}]"
-            value = least if high in ("max", "default") else most
-            message = (
-                f"{words.get(low, low)} value {least} is greater than "
-                f"{words.get(high, high)} value {most}"
-            )
-            found.append(fields.invalid(where, value, message))
+            if quantities.parse(values[low]) > quantities.parse(values[high]):
+                message = words.format(values[low], values[high])
+                found.append(fields.invalid(f"{path}.{where}[{name}]", values[shown], message))
+        ratio = values.get("maxLimitRequestRatio")
+        if ratio is not None and quantities.parse(ratio) < 1:
+            where, message = f"{path}.maxLimitRequestRatio[{name}]", f"ratio {ratio} is less than 1"
+            found.append(fields.invalid(where, ratio, message))
     return found
 
 

@@ -103,8 +103,6 @@ def _defaults(pod: Object) -> None:
     defaults.pod_spec(spec)
     defaults.requests_from_limits(spec)
     spec.setdefault("enableServiceLinks", True)
-    if not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"] = "default"
 
 
 def _check(pod: Object, old: Object | None) -> list[FieldError]:

@@ -11,6 +11,7 @@ from cloudwright.apiserver.store.interface import Store
 from cloudwright.model import limits
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
+from cloudwright.model.pods import quality_of_service
 
 
 class LimitRanger(Plugin):
@@ -26,7 +27,11 @@ class LimitRanger(Plugin):
         if review.resource.plural == "pods" and review.operation == "CREATE":
             found = await self._of(review.namespace)
             if found:
-                limits.fill_in(written(review), found)
+                pod = written(review)
+                limits.fill_in(pod, found)
+                status = pod.get("status")
+                if isinstance(status, dict) and "qosClass" in status:
+                    status["qosClass"] = quality_of_service(pod)
 
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """Refuse what is out of bounds."""
