@@ -26,6 +26,8 @@ GOALS: dict[str, tuple[str, float, float]] = {
     "list, server CPU ms": ("≤", 0.5, 0.25),
     "write → event, 1 watchers, P50 ms": ("≤", 0.6, 0.45),
     "write → event, 1000 watchers, P50 ms": ("≤", 0.6, 0.45),
+    "patch → pod template, P50 ms": ("≤", 1, 0.5),
+    "reconciles/s, trivial": ("≥", 0.5, 1),
 }
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-HELPERS = ("run.py", "figures.py", "__init__.py")
+HELPERS = ("run.py", "figures.py")
 LIMIT_SECONDS = 900
 
 

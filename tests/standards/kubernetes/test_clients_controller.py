@@ -15,36 +15,12 @@ import pytest
 from tests.peers.cluster import Cluster
 from tests.peers.http import Client
 from tests.standards.kubernetes.conftest import program
+from tests.standards.kubernetes.greetings import CRDS, DEFINITION
 from tests.standards.kubernetes.session import MERGE
 
 pytestmark = pytest.mark.foreign
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMESPACE = "greetings"
 PATH = f"/apis/d.example.com/v1/namespaces/{NAMESPACE}/greetings"
-DEFINITION = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "greetings.d.example.com"},
-    "spec": {
-        "group": "d.example.com",
-        "scope": "Namespaced",
-        "names": {"kind": "Greeting", "plural": "greetings", "listKind": "GreetingList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "x-kubernetes-preserve-unknown-fields": True,
-                    }
-                },
-            }
-        ],
-    },
-}
 
 
 class Controller:
