@@ -107,7 +107,7 @@ async def test_the_old_watch_prefix(api: Api) -> None:
 
 async def test_too_old_a_version_is_an_error_event(tmp_path: Path) -> None:
     clock = ManualClock()
-    async with serving(tmp_path, clock=clock) as api:
+    async with serving(tmp_path, clock=clock, ring_events=1) as api:
         start = api.core.store.revision
         for index in range(4):
             await api.create(CONFIG_MAPS, config_map(f"c{index}"))
@@ -122,15 +122,17 @@ async def test_too_old_a_version_is_an_error_event(tmp_path: Path) -> None:
 
 async def test_a_watcher_that_sleeps_is_told_to_list_again(tmp_path: Path) -> None:
     async with serving(tmp_path, watch_queue=3) as api:
+        others = 0
         async with api.watch(CONFIG_MAPS, resourceVersion=api.core.store.revision) as seen:
             await api.create(CONFIG_MAPS, config_map("first"))
             assert brief(await seen.next()) == ("ADDED", "first")
+            others = len(api.core.store.hub) - 1  # type: ignore[attr-defined]
             for index in range(6):
                 await api.create(CONFIG_MAPS, config_map(f"c{index}"))
             event = await seen.next()
             assert event["type"] == "ERROR"
             assert event["object"]["code"] == 410
-        assert len(api.core.store.hub) == 0  # type: ignore[attr-defined]
+        assert len(api.core.store.hub) <= others  # type: ignore[attr-defined]
 
 
 async def test_bookmarks_carry_the_progress(tmp_path: Path) -> None:
