@@ -30,6 +30,7 @@ from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.services import ServiceWrite
+from cloudwright.apiserver.signing import SigningRequestWrite
 from cloudwright.apiserver.special import NamespaceWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
@@ -157,6 +158,8 @@ class ApiCore:
             return RoleWrite(self.authorizer, call, new, old)
         if call.group == "" and call.plural == "services":
             return ServiceWrite(self.addresses, new, old)
+        if call.plural == "certificatesigningrequests":
+            return SigningRequestWrite(call, new, old, self.clock.now())
         return Special()
 
     def before_deletion(self, call: Call, obj: Object) -> None:
