@@ -32,7 +32,7 @@ pub fn compile(text: &str) -> Result<Arc<Pattern>, String> {
     let regex = regex::RegexBuilder::new(&translate(text))
         .size_limit(SIZE_MAX)
         .build()
-        .map_err(|error| format!("error parsing regexp: {}", reason(&error)))?;
+        .map_err(|error| format!("error parsing regexp: {}", reason(&error, text)))?;
     let found = Arc::new(Pattern {
         text: Arc::from(text),
         regex,
@@ -45,13 +45,32 @@ pub fn compile(text: &str) -> Result<Arc<Pattern>, String> {
     Ok(found)
 }
 
-fn reason(error: &regex::Error) -> String {
+/// Why a pattern is refused, in Go's words where it has some.
+fn reason(error: &regex::Error, pattern: &str) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
         other => {
             let text = other.to_string();
             let last = text.lines().last().unwrap_or_default();
-            last.trim_start_matches("error: ").to_owned()
+            match last.trim_start_matches("error: ") {
+                "unclosed group" => format!("missing closing ): `{pattern}`"),
+                "unopened group" => format!("unexpected ): `{pattern}`"),
+                "unclosed character class" => {
+                    let at = pattern.rfind('[').unwrap_or(0);
+                    format!("missing closing ]: `{}`", &pattern[at..])
+                }
+                "repetition operator missing expression" => {
+                    let found = pattern.find(['*', '+', '?']).unwrap_or(0);
+                    let shown = pattern[found..].chars().take(1).collect::<String>();
+                    format!("missing argument to repetition operator: `{shown}`")
+                }
+                "look-around, including look-ahead and look-behind, is not supported" => {
+                    let at = pattern.find("(?").unwrap_or(0);
+                    let shown: String = pattern[at..].chars().take(3).collect();
+                    format!("invalid or unsupported Perl syntax: `{shown}`")
+                }
+                other => other.to_owned(),
+            }
         }
     }
 }

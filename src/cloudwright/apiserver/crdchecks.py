@@ -77,12 +77,15 @@ def _versions(spec: Object) -> Checks:
             yield fields.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
         if problems := names.dns_1035_label_problems(name):
             yield fields.invalid(f"{path}.name", name, ",".join(problems))
+            if at == 0:
+                yield fields.invalid("spec.version", name, ",".join(problems))
         yield from _deprecation(version, path)
+    shown = [_shown(version) for version in versions]
     if len({version.get("name") for version in versions}) < len(versions):
-        yield fields.invalid("spec.versions", versions, "must contain unique version names")
+        yield fields.invalid("spec.versions", shown, "must contain unique version names")
     if sum(bool(version.get("storage")) for version in versions) != 1:
         message = "must have exactly one version marked as storage version"
-        yield fields.invalid("spec.versions", versions, message)
+        yield fields.invalid("spec.versions", shown, message)
     parts: tuple[tuple[str, str, str, Callable[[Any, Object, str], Checks]], ...] = (
         ("schema", "spec.validation", "schema", _schema),
         ("subresources", "spec.subresources", "subresources", _subresources),
@@ -96,6 +99,21 @@ def _versions(spec: Object) -> Checks:
             continue
         for at, version in enumerate(versions):
             yield from check(version.get(name), version, f"spec.versions[{at}].{own}")
+
+
+def _shown(version: Object) -> Object:
+    """As upstream prints it: by the names of its Go fields."""
+    return {
+        "Name": version.get("name", ""),
+        "Served": bool(version.get("served")),
+        "Storage": bool(version.get("storage")),
+        "Deprecated": bool(version.get("deprecated")),
+        "DeprecationWarning": version.get("deprecationWarning"),
+        "Schema": None,
+        "Subresources": None,
+        "AdditionalPrinterColumns": None,
+        "SelectableFields": None,
+    }
 
 
 def _deprecation(version: Object, path: str) -> Checks:
@@ -206,7 +224,7 @@ def _schema_at(schema: Any, path: str) -> Any:
     for name in path[1:].split("."):
         schema = ((schema or {}).get("properties") or {}).get(name)
         if schema is None:
-            return {"type": "metadata"} if path.startswith(".metadata") else None
+            return None
     return schema
 
 
@@ -261,10 +279,10 @@ def _conversion(given: Object) -> Checks:
         text = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
         yield fields.invalid(f"{where}.url", str(config["url"]).partition(":")[0], text)
     elif config.get("service"):
-        for name in ("name", "namespace"):
+        # Upstream mistakes one for the other.
+        for name, complaint in (("namespace", "name"), ("name", "namespace")):
             if not config["service"].get(name):
-                text = f"service {name} is required"
-                yield fields.required(f"{where}.service.{name}", text)
+                yield fields.required(f"{where}.service.{complaint}")
     versions = "spec.conversion.conversionReviewVersions"
     if not reviews:
         yield fields.required(versions)

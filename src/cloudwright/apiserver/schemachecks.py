@@ -78,7 +78,7 @@ def _structural(schema: Schema, level: Level, path: str) -> Iterator[FieldError]
     kind, embedded = schema.get("type"), bool(schema.get("x-kubernetes-embedded-resource"))
     either = bool(schema.get("x-kubernetes-int-or-string"))
     preserve = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
-    if kind == "array" and not schema.get("items"):
+    if kind == "array" and schema.get("items") is None:
         yield fields.required(f"{path}.items", "must be specified")
     if level == "root" and schema.get("additionalProperties"):
         yield fields.forbidden(f"{path}.additionalProperties", "must not be used at the root")
@@ -183,7 +183,7 @@ def _default(schema: Schema, path: str) -> Iterator[FieldError]:
         return
     for error in holder.validate(prepared, None):
         where = path + error.path.removeprefix("default") if error.path != "<nil>" else path
-        yield FieldError(where, error.reason, error.message, error.value)
+        yield FieldError(where, error.reason, error.message.removeprefix("default"), error.value)
 
 
 def _declared(schema: Schema, path: str) -> Iterator[FieldError]:
