@@ -37,7 +37,7 @@ from cloudwright.apiserver.openapi_v3 import OpenApiV3
 from cloudwright.apiserver.replies import JSON, StreamReply, reply_json
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.streams import podlogs
-from cloudwright.apiserver.streams.doors import SUBRESOURCES, container_of
+from cloudwright.apiserver.streams.containers import SUBRESOURCES, container_of
 from cloudwright.client.transport import Reply, Request
 from cloudwright.model import protobuf
 from cloudwright.model.objects import Object

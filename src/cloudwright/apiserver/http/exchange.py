@@ -23,7 +23,6 @@ from cloudwright.apiserver.face import Door, Face, as_api_error
 from cloudwright.apiserver.http.native import FaceServer
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.status import failure_reply
-from cloudwright.apiserver.streams import doors
 from cloudwright.client.transport import Reply, Request
 
 if TYPE_CHECKING:
@@ -194,6 +193,9 @@ class Exchanges:
         return room is not None
 
     async def _door(self, upgrade: _Upgrade, door: Door) -> None:
+        # Imported when first needed: most servers never see one.
+        from cloudwright.apiserver.streams import doors
+
         number = upgrade.number
         with anyio.CancelScope() as scope:
             self._streams[number] = scope

@@ -9,41 +9,16 @@ import anyio
 from cloudwright.apiserver.calls import Query
 from cloudwright.apiserver.errors import ApiError, bad_request
 from cloudwright.apiserver.streams import channels, executions, forwards
+from cloudwright.apiserver.streams.containers import container_of
 from cloudwright.apiserver.streams.session import SpdySession
 from cloudwright.apiserver.streams.takeover import RawConnection, Upgrade, take_over
 from cloudwright.apiserver.streams.websocket import WebSocket, accept, is_websocket
-from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of
+from cloudwright.model.objects import Object, name_of, namespace_of
 from cloudwright.model.streams import ByteStream, ExecSession, PodStreams
 
 SPDY = "spdy/3.1"
 PROTOCOL_HEADER = "x-stream-protocol-version"
-SUBRESOURCES = ("exec", "attach", "portforward")
 HANDSHAKE_SECONDS = 30.0
-_DEFAULT = "kubectl.kubernetes.io/default-container"
-
-
-def container_of(pod: Object, wanted: str) -> str:
-    """The container that a request means.
-
-    Raises:
-        ApiError: 400, it does not exist, or none was named and there are several.
-    """
-    spec = pod.get("spec") or {}
-    main = [str(c["name"]) for c in spec.get("containers") or []]
-    names = main + [str(c["name"]) for c in spec.get("initContainers") or []]
-    where = f'pod "{name_of(pod)}"'
-    if wanted:
-        if wanted not in names:
-            raise bad_request(
-                f"container {wanted} is not valid for pod {name_of(pod)}: it has {', '.join(names)}"
-            )
-        return wanted
-    if len(main) == 1:
-        return main[0]
-    default = annotations_of(pod).get(_DEFAULT, "")
-    if default in main:
-        return default
-    raise bad_request(f"a container name must be specified for {where}, choose one of: {main}")
 
 
 async def serve(
