@@ -111,7 +111,8 @@ def _tokens(directory: Path) -> dict[str, str]:
     file.touch(0o600)
     file.write_text(
         "".join(
-            f'{tokens[user]},{user},uid-{user},"{",".join(groups)}"\n'
+            ",".join([tokens[user], user, "", *([f'"{",".join(groups)}"'] if groups else [])])
+            + "\n"
             for user, groups in TOKEN_USERS.items()
         )
     )

@@ -11,6 +11,8 @@ UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 LOOPBACK = re.compile(r"127\.0\.0\.1:\d+")
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
+AGE = re.compile(r"^\d+s$")
+CERTIFICATE = re.compile(r"X509SHA256=[0-9a-f]{64}")
 VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
 TOO_LARGE = re.compile(r"resource version: \d+, current: \d+")
@@ -63,11 +65,14 @@ def _normal_text(value: str, key: str) -> str:
         return "<version>"
     if key == "continue" and value:
         return "<continue>"
-    if key in ("clusterIP", "clusterIPs") and SERVICE_IP.match(value):
+    if SERVICE_IP.match(value):
         return "<ip>"
+    if key == "cells" and AGE.match(value):
+        return "<age>"
     value = UUID.sub("<uid>", value)
     value = TIME.sub("<time>", value)
     value = TOKEN.sub("<token>", value)
+    value = CERTIFICATE.sub("X509SHA256=<digest>", value)
     value = TOO_LARGE.sub("resource version: <version>, current: <version>", value)
     value = VOLUME.sub("kube-api-access-<random>", value)
     return LOOPBACK.sub("<address>", value)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import yaml
 
 from tests.standards.kubernetes.scenarios import scenario
 from tests.standards.kubernetes.scenarios.patches import APPS, DEPLOYMENT
@@ -12,8 +11,8 @@ from tests.standards.kubernetes.session import APPLY, MERGE, STRATEGIC, Session
 
 
 def apply(s: Session, step: str, path: str, body: Any, manager: str = "one", more: str = "") -> Any:
-    """One apply; a dictionary is sent as YAML."""
-    text = body if isinstance(body, str) else yaml.safe_dump(body)
+    """One apply; a dictionary is sent as JSON, which is YAML too."""
+    text = body if isinstance(body, str) else json.dumps(body)
     query = f"?fieldManager={manager}" if manager else "?"
     return s.send(step, "PATCH", f"{path}{query}{more}", text, kind=APPLY).json
 
@@ -55,6 +54,22 @@ def apply_bad(s: Session) -> None:
     apply(s, "bad-type", path, {**config(), "data": {"a": 5}})
     apply(s, "not-yaml", path, "{a: [")
     apply(s, "list", path, "[1]")
+    for word in (
+        "y",
+        "no",
+        "On",
+        "~",
+        "0x1F",
+        "1_000",
+        "2020-01-01",
+        "1e3",
+        "012",
+        ".5",
+        "=",
+        "<<",
+    ):
+        text = f"apiVersion: v1\nkind: ConfigMap\ndata:\n  a: {word}\n"
+        apply(s, f"word {word}", path, text, "words", "&force=true&dryRun=All")
     apply(s, "twice", path, "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: '1'\n  a: '2'\n")
     apply(s, "uid", path, {**config(), "metadata": {"name": "one", "uid": "wrong"}})
     apply(s, "version", path, {**config(), "metadata": {"name": "one", "resourceVersion": "1"}})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import yaml
 
 from tests.standards.kubernetes.scenarios import scenario
 from tests.standards.kubernetes.scenarios.lists import TABLE
@@ -143,22 +142,23 @@ def custom_objects(s: Session) -> None:
     s.send("scale-patch", "PATCH", f"{one}/scale", {"spec": {"replicas": 8}}, kind=MERGE)
     s.send("scale-bad", "PATCH", f"{one}/scale", {"spec": {"replicas": 88}}, kind=MERGE)
     applied = {**base, "metadata": {"name": "plain"}, "spec": {"name": "cd"}}
-    text = yaml.safe_dump(applied)
+    text = json.dumps(applied)
     s.send("apply", "PATCH", f"{one}?fieldManager=m", text, kind=APPLY)
     s.send("apply-conflict", "PATCH", f"{one}?fieldManager=n",
-           yaml.safe_dump({**applied, "spec": {"name": "ef"}}), kind=APPLY)  # fmt: skip
+           json.dumps({**applied, "spec": {"name": "ef"}}), kind=APPLY)  # fmt: skip
     parts = {**applied, "spec": {"name": "cd", "parts": [{"id": "1", "n": 1}]}}
-    s.send("apply-map", "PATCH", f"{one}?fieldManager=m", yaml.safe_dump(parts), kind=APPLY)
+    s.send("apply-map", "PATCH", f"{one}?fieldManager=m", json.dumps(parts), kind=APPLY)
     parts["spec"]["parts"] = [{"id": "2", "n": 2}]
-    s.send("apply-map-2", "PATCH", f"{one}?fieldManager=m", yaml.safe_dump(parts), kind=APPLY)
+    s.send("apply-map-2", "PATCH", f"{one}?fieldManager=m", json.dumps(parts), kind=APPLY)
     s.send("table", "GET", path, headers={"Accept": TABLE})
     s.send("selected", "GET", f"{path}?fieldSelector=spec.mode%3Da")
     s.send("not-selectable", "GET", f"{path}?fieldSelector=spec.name%3Da")
     s.send("list", "GET", path, only=lambda b: [b.get("kind"), b.get("apiVersion")])
     s.send("delete", "DELETE", one)
-    s.send("discovery", "GET", f"/apis/{GROUP}/v1", only=lambda b: [
-        one for one in b.get("resources", ()) if one["name"].startswith("widget")
-    ])  # fmt: skip
+    s.send("discovery", "GET", f"/apis/{GROUP}/v1", only=lambda b: {
+        one["name"]: {**one, "verbs": sorted(one["verbs"])}
+        for one in b.get("resources", ()) if one["name"].startswith("widget")
+    })  # fmt: skip
 
 
 @scenario("cel")
@@ -262,7 +262,8 @@ def custom_versions(s: Session) -> None:
 def definitions(s: Session) -> None:
     """Definitions themselves: what is refused, what is filled in."""
 
-    def create(step: str, change: Any = None, kind: str = "Thing") -> None:
+    def create(step: str, change: Any = None) -> None:
+        kind = "Thing" + step.replace("-", "")
         body = definition(kind, schema(properties={"a": {"type": "string"}}))
         if change:
             change(body)
@@ -289,7 +290,7 @@ def definitions(s: Session) -> None:
     create("bad-scope", spec(scope="Wide"))
     create("no-versions", spec(versions=[]))
     create("no-storage", version(storage=False))
-    create("not-served", version(served=False), "Unserved")
+    create("not-served", version(served=False))
     create("no-schema", version(schema=None))
     create("bad-version", version(name="one"))
     create("no-type", field(description="x"))
@@ -308,9 +309,9 @@ def definitions(s: Session) -> None:
     create("cost", field(type="array", items={"type": "array", "items": {"type": "string"}},
                          **{"x-kubernetes-validations": [
                              {"rule": "self.all(a, a.all(b, self.all(c, b in c)))"}]}))  # fmt: skip
-    create("good", None, "Good")
-    s.send("again", "POST", CRDS, definition("Good", schema()))
+    create("good")
+    s.send("again", "POST", CRDS, definition("Thinggood", schema()))
     s.send("missing", "GET", f"{CRDS}/none.{GROUP}")
     s.send("old-api", "GET", "/apis/apiextensions.k8s.io/v1beta1/customresourcedefinitions")
-    s.send("delete", "DELETE", f"{CRDS}/goods.{GROUP}",
+    s.send("delete", "DELETE", f"{CRDS}/thinggoods.{GROUP}",
            only=lambda b: b.get("kind"))  # fmt: skip
