@@ -25,6 +25,8 @@ class StoreConfig:
     history_slack_bytes: int = 4 * 1024 * 1024
     """… and so much more for some seconds, while many writes come."""
     compact_every_seconds: float = 10.0
+    check_every_seconds: float = 6 * 3600.0
+    """How often every page, row and checksum of the file is looked at while it is in use."""
     batch_writes: int = 128
     """Writes that may share one commit."""
     pending_writes_max: int = 10_000

@@ -49,5 +49,6 @@ class StoreCollector(Collector):
             ("history_bytes", "What kept older values take.", found.history_bytes),
             ("file_bytes", "Size of the database file.", found.file_bytes),
             ("wal_bytes", "Size of the write-ahead log.", found.wal_bytes),
+            ("problems", "What the last whole check of the file found.", found.problems),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)

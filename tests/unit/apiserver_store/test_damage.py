@@ -6,6 +6,7 @@ import random
 import sqlite3
 from pathlib import Path
 
+import anyio
 import pytest
 
 from cloudwright.apiserver.errors import CompactedError, StoreCorruptError, StoreError
@@ -140,6 +141,22 @@ async def test_damage_while_running_is_named_and_heals(tmp_path: Path) -> None:
         assert (await store.get("/p/44")).value.endswith(b"anew")  # type: ignore[union-attr]
         assert len((await store.page("/p/")).records) == 51
         assert store.statistics.damages == 2
+
+
+async def test_the_file_is_checked_while_it_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await filled(tmp_path)
+    path = tmp_path / "store.db"
+    async with opened(tmp_path, check_every_seconds=0.05) as store:
+        data = path.read_bytes()
+        with path.open("r+b") as file:
+            file.seek(data.index(b"44-44-44-") + 4)
+            file.write(b"\0")
+        with anyio.fail_after(20):
+            while not store.statistics.problems:
+                await put(store, "/p/01")
+    assert "the store is damaged: the value of /p/44" in caplog.text
 
 
 OLD = """

@@ -114,6 +114,8 @@ class Statistics:
     wal_bytes: int = 0
     damages: int = 0
     """Reads that found something else than was written."""
+    problems: int = 0
+    """What the last whole check of the file found."""
 
 
 class Listener(Protocol):

@@ -168,7 +168,9 @@ class SqliteStore:
 
     async def check(self) -> checking.Report:
         """Look at every page, row and checksum of the file, in a thread; writes go on."""
-        return await to_thread.run_sync(checking.check, self._config.path)
+        report = await to_thread.run_sync(checking.check, self._config.path)
+        self.hub.statistics.problems = len(report.problems)
+        return report
 
     async def run(self) -> None:
         """Commit what is queued, compact from time to time, until closed."""
@@ -193,11 +195,24 @@ class SqliteStore:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._disk.serve)
             tasks.start_soon(self._lists.serve)
+            tasks.start_soon(self._check_regularly)
             try:
                 await self.run()
             finally:
+                tasks.cancel_scope.cancel()
                 self._disk.close()
                 self._lists.close()
+
+    async def _check_regularly(self) -> None:
+        while True:
+            await anyio.sleep(self._config.check_every_seconds)
+            try:
+                report = await self.check()
+            except StoreError as error:
+                _log.warning("the store could not be checked", extra={"why": error.message})
+                continue
+            for problem in report.problems:
+                _log.error("the store is damaged: %s", problem, extra={"hint": schema.RESTORE})
 
     async def aclose(self) -> None:
         """Commit what is queued, then refuse further writes."""
