@@ -178,7 +178,12 @@ impl Frame<'_> {
             cost: 0,
             limit: left,
         };
-        let found = inner.node(&program.root);
+        let found = inner.node(&program.root).map_err(|fault| match fault {
+            Fault::Failed(text) => Fault::new(format!(
+                "composited variable \"{name}\" fails to evaluate: {text}"
+            )),
+            other => other,
+        });
         let cost = inner.cost;
         self.spend(cost)?;
         // An unanswered question is asked again.

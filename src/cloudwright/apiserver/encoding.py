@@ -36,6 +36,11 @@ def template(obj: Object, managed: bytes | None = None) -> Template:
     return Template(raw[:at], b'","managedFields":%b%b' % (managed, raw[at + 1 :]))
 
 
+def unstamped(template: Template) -> bytes:
+    """The object of a dry run, which has no revision."""
+    return template.head.removesuffix(_MARK) + template.tail[1:].removeprefix(b",")
+
+
 def decode(value: bytes) -> Object:
     """A stored object, in storage form; a fresh copy each time."""
     obj: Object = orjson.loads(value)

@@ -130,6 +130,7 @@ async def _create_once(
         owned = core.ownership.update(call, None, obj, wanted.manager, now)
     obj["metadata"].pop("managedFields", None)
     review = _review(call, "CREATE", name_of(obj), obj, None, dry_run)
+    review.managed = owned.fields
     with core.special(call, obj, None) as special:
         obj = await _admit(core, call, review, None, special)
         template = _encode(core, call, obj, owned)
@@ -141,7 +142,7 @@ async def _create_once(
             if dry_run:
                 if (taken := await core.store.get(key)) is not None:
                     raise refusals.taken(call, obj, taken)
-                return Written(Record(key, 0, 0, template.stamp(0)))
+                return Written(Record(key, 0, 0, encoding.unstamped(template)))
             outcome = await core.store.commit(Txn(compares, Write(key, template)))
             if outcome.record is not None:
                 special.keep()
@@ -208,6 +209,7 @@ async def _change_once(
         owned = core.ownership.update(call, live, new, wanted.manager, core.clock.now())
     new["metadata"].pop("managedFields", None)
     review = _review(call, "UPDATE", call.name, new, old, dry_run)
+    review.managed = owned.fields
     with core.special(call, new, old) as special:
         new = await _admit(core, call, review, old, special)
         template = _encode(core, call, new, owned)
@@ -313,6 +315,7 @@ def _review(
         obj=obj,
         old=old,
         dry_run=dry,
+        query=call.request.query,
     )
 
 

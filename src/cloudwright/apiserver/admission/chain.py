@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudwright.apiserver import cel, encoding
@@ -37,6 +38,7 @@ from cloudwright.apiserver.admission.webhooks import (
     Surroundings,
     ValidatingWebhooks,
 )
+from cloudwright.apiserver.conversions import Conversions, NeedsConversionError
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.webhooks.backends import Backends, StoredBackends
@@ -47,6 +49,9 @@ from cloudwright.model.resources import Resource
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
+
+_CONVERSION_SECONDS = 30.0
+"""How long a conversion webhook may take."""
 
 
 class Chain:
@@ -95,7 +100,10 @@ def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = 
     authorize = _authorize(authorizer)
     around = dispatch.Surroundings(namespaces, siblings, Params(store, registry), authorize)
     caller = WebhookCaller(backends or StoredBackends(store, lambda: core.streams))
-    hooks = Surroundings(caller, namespaces, siblings, _convert(registry), authorize)
+    core.conversions.post = partial(caller.post, timeout=_CONVERSION_SECONDS)
+    hooks = Surroundings(
+        caller, namespaces, siblings, _convert(registry, core.conversions), authorize
+    )
 
     def schema_of(resource: Resource) -> dict[str, object] | None:
         served = registry.find(resource.group, resource.version, resource.plural)
@@ -138,16 +146,20 @@ def _siblings(registry: Registry) -> Siblings:
     return of
 
 
-def _convert(registry: Registry) -> Converter:
+def _convert(registry: Registry, conversions: Conversions) -> Converter:
     async def convert(obj: Object, origin: Resource, wanted: Resource) -> Object:
         source = registry.find(origin.group, origin.version, origin.plural)
         target = registry.find(wanted.group, wanted.version, wanted.plural)
         assert source is not None, "the request came for a served version"
         assert target is not None, "siblings are served versions"
-        stored = encoding.stored(source, obj)
-        if target.view is not None:
-            return target.view.from_storage(stored)
-        return {**stored, "apiVersion": wanted.api_version}
+        while True:
+            try:
+                stored = encoding.stored(source, obj)
+                if target.view is not None:
+                    return target.view.from_storage(stored)
+                return {**stored, "apiVersion": wanted.api_version}
+            except NeedsConversionError as need:
+                await conversions.ask(need)
 
     return convert
 

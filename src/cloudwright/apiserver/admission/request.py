@@ -25,7 +25,7 @@ def describe(review: Review, wanted: Resource) -> dict[str, Any]:
         "operation": review.operation,
         "userInfo": info,
         "dryRun": review.dry_run,
-        "options": review.options or None,
+        "options": _options(review),
     }
     if review.subresource:
         request["subResource"] = request["requestSubResource"] = review.subresource
@@ -34,6 +34,21 @@ def describe(review: Review, wanted: Resource) -> dict[str, Any]:
     if review.namespace:
         request["namespace"] = review.namespace
     return request
+
+
+def _options(review: Review) -> dict[str, Any]:
+    """``CreateOptions``, ``UpdateOptions`` or ``DeleteOptions`` (of ``meta.k8s.io/v1``)."""
+    found: dict[str, Any] = {
+        "kind": f"{review.operation.capitalize()}Options",
+        "apiVersion": "meta.k8s.io/v1",
+    }
+    given = dict(review.query)
+    if review.dry_run:
+        found["dryRun"] = ["All"]
+    for name in ("fieldManager", "fieldValidation", "propagationPolicy"):
+        if given.get(name):
+            found[name] = given[name]
+    return found
 
 
 def _kind(resource: Resource) -> dict[str, str]:

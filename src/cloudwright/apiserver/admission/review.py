@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from cloudwright.apiserver.identity import User
 from cloudwright.model.fields import FieldError
@@ -33,8 +33,10 @@ class Review:
     """What rules noted for the audit log."""
     changed: bool = False
     """A webhook or policy changed the object: its defaults must be filled in again."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """``CreateOptions``, ``UpdateOptions`` or ``DeleteOptions`` as the client gave them."""
+    query: Sequence[tuple[str, str]] = ()
+    """The request's query parameters: the options of a write are there."""
+    managed: bytes | None = None
+    """The object's ``managedFields`` as JSON; they are not in ``obj``."""
 
 
 class Admission(Protocol):

@@ -157,7 +157,7 @@ class _Webhooks:
         request = {
             **describe(review, wanted),
             "uid": uid,
-            "object": await self._shown(review.obj, review.resource, wanted),
+            "object": await self._shown(_with_owners(review), review.resource, wanted),
             "oldObject": await self._shown(review.old, review.resource, wanted),
         }
         return {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
@@ -206,9 +206,10 @@ class MutatingWebhooks(_Webhooks):
             return False
         assert review.obj is not None, "only writes with an object are patched"
         try:
-            shown = await self._shown(review.obj, review.resource, wanted)
+            shown = await self._shown(_with_owners(review), review.resource, wanted)
             assert shown is not None
             patched = _patched(shown, response)
+            patched.get("metadata", {}).pop("managedFields", None)
         except WebhookError as error:
             if hook.ignores_failures:
                 _log.warning(
@@ -255,6 +256,14 @@ class ValidatingWebhooks(_Webhooks):
         if refused:
             raise refused[min(refused)]
         return ()
+
+
+def _with_owners(review: Review) -> Object | None:
+    """The object with its ``managedFields``, which are kept beside it."""
+    if review.obj is None or not review.managed:
+        return review.obj
+    metadata = {**review.obj["metadata"], "managedFields": orjson.loads(review.managed)}
+    return {**review.obj, "metadata": metadata}
 
 
 def denied(name: str, status: Mapping[str, Any]) -> ApiError:

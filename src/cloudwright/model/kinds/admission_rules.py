@@ -70,7 +70,9 @@ def _resource_errors(values: list[Any], path: str) -> list[FieldError]:
     if len(values) > 1 and "*/*" in values:
         message = "if '*/*' is present, must not specify other resources"
         found.append(fields.invalid(path, values, message))
-    if "*" in values and any(one != "*" and "/" not in str(one) for one in values):
+    # As upstream: only the last resource without a subresource counts.
+    last = next((one for one in reversed(values) if "/" not in str(one)), "*")
+    if "*" in values and last != "*":
         message = "if '*' is present, must not specify other resources without subresources"
         found.append(fields.invalid(path, values, message))
     return found

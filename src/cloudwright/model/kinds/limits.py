@@ -102,12 +102,26 @@ def _order_errors(item: Object, path: str) -> list[FieldError]:
     return found
 
 
+_HUGE = ("hugepages-", "requests.hugepages-")
+_COUNTED = frozenset(
+    {
+        *("cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory"),
+        *("requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory"),
+        *("limits.ephemeral-storage", "pods", "resourcequotas", "services"),
+        *("replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps"),
+        *("services.nodeports", "services.loadbalancers"),
+    }
+)
+
+
 def _check_quota(quota: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(quota, "spec")
     found: list[FieldError] = []
     for name, value in mapping(spec, "hard").items():
         path = f"spec.hard[{name}]"
         found += wrong(path, name, names.qualified_name_problems(name))
+        if "/" not in name and name not in _COUNTED and not name.startswith(_HUGE):
+            found.append(fields.invalid(path, name, "must be a standard resource for quota"))
         problems = quantities.problems(value)
         found += wrong(path, value, problems)
         if not problems and quantities.parse(value) < 0:

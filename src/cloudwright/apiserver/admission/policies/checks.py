@@ -76,10 +76,15 @@ def _all(
         source = one.get(name)
         if not source:
             continue
+        where = f"{path}[{index}]{below}.{name}"
         try:
-            environment.compile(str(source), result=result)
+            kind = environment.compile(str(source)).type
         except cel.CelCompileError as error:
-            found.append(_error(f"{path}[{index}]{below}.{name}", source, error))
+            found.append(_error(where, source, error))
+            continue
+        if result != "any" and kind not in (result, "dyn"):
+            message = f"must evaluate to {result} but got {kind}"
+            found.append(fields.invalid(where, source, message))
     return found
 
 

@@ -151,7 +151,7 @@ def _denied(review: Review, meeting: Meeting, failure: _Failure) -> ApiError:
     error = forbidden(resource.group, resource.plural, review.name, text)
     error.reason = failure.reason or "Invalid"
     error.http_status = _CODES.get(error.reason, 422)
-    error.details["causes"] = [{"message": failure.message}]
+    error.details["causes"] = [{"message": text}]
     return error
 
 
