@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from cloudwright.apiserver.errors import bad_request, method_not_allowed, no_such_path, qualified
+from cloudwright.apiserver.errors import bad_request, no_such_method, no_such_path
 from cloudwright.apiserver.identity import Attributes, User
 from cloudwright.apiserver.registry import Registry, Served
 from cloudwright.client.transport import Request
@@ -38,17 +38,9 @@ class Query:
         return self._values.get(name, default)
 
     def flag(self, name: str) -> bool:
-        """Whether a boolean parameter is on.
-
-        Raises:
-            ApiError: 400, it is no boolean.
-        """
-        text = self._values.get(name, "")
-        if text in ("", "0", "false", "False", "FALSE", "f", "F"):
-            return False
-        if text in ("1", "true", "True", "TRUE", "t", "T"):
-            return True
-        raise bad_request(f'the query parameter {name}="{text}" is not a boolean')
+        """Whether a boolean parameter is on: any text but ``0`` and ``false`` says so."""
+        text = self._values.get(name)
+        return text is not None and text != "0" and text.lower() != "false"
 
     def whole(self, name: str) -> int | None:
         """A parameter that is a whole number ≥ 0, or ``None``.
@@ -62,6 +54,19 @@ class Query:
         if not text.isascii() or not text.isdigit():
             raise bad_request(f'the query parameter {name}="{text}" is not a whole number ≥ 0')
         return int(text)
+
+    def count(self, name: str) -> int | None:
+        """A parameter of lists and watches that is a whole number; ``None``: none, or below 0.
+
+        Raises:
+            ApiError: 400, it is no number.
+        """
+        text = self._values.get(name, "")
+        if not text:
+            return None
+        if not text.isascii() or not text.removeprefix("-").isdigit():
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        return int(text) if int(text) >= 0 else None
 
 
 @dataclass(slots=True)
@@ -150,12 +155,36 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     if served.resource.namespaced:
         if name and not namespace:
             raise no_such_path()
+        if not name and not namespace and request.method not in ("GET", "HEAD"):
+            raise no_such_method()
     elif namespace:
         raise no_such_path()
-    verb = _verb(request.method, served, name, subresource)
+    verb = _verb(request.method, name, subresource)
     if verb in ("list", "get") and not subresource and (watch or query.flag("watch")):
         verb = "watch"
     return Call(request, user, served, verb, namespace, name, subresource, query, [])
+
+
+def asked_for(request: Request) -> Attributes | None:
+    """What the path and method name, whether or not it is served; ``None``: no resource."""
+    parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    if len(parts) >= 3 and parts[0] == "api":
+        group, rest = "", parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, rest = parts[1], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    name, subresource = [*rest[1:3], "", ""][:2]
+    method = "GET" if request.method == "HEAD" else request.method
+    verb = (_OBJECT | {"POST": "create"} if name else _COLLECTION).get(method, method.lower())
+    if method == "GET" and any(key == "watch" and value != "0" for key, value in request.query):
+        verb = "watch"
+    return Attributes(verb, group, rest[0], subresource, namespace, name)
 
 
 def _only_name(selector: str) -> str:
@@ -165,10 +194,9 @@ def _only_name(selector: str) -> str:
         return ""
 
 
-def _verb(method: str, served: Served, name: str, subresource: str) -> str:
+def _verb(method: str, name: str, subresource: str) -> str:
     verbs = _SUBRESOURCE if subresource else _OBJECT if name else _COLLECTION
-    verb = verbs.get("GET" if method == "HEAD" else method)
+    verb = verbs.get(method)
     if verb is None:
-        what = qualified(served.resource.plural, served.resource.group)
-        raise method_not_allowed(method, f"{what}/{subresource}" if subresource else what)
+        raise no_such_method()
     return verb

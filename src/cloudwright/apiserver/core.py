@@ -14,6 +14,7 @@ from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.clusterips import ClusterIPs
 from cloudwright.apiserver.config import CoreConfig
+from cloudwright.apiserver.conversions import Conversions, NeedsConversionError
 from cloudwright.apiserver.errors import (
     ApiError,
     StoreError,
@@ -25,7 +26,7 @@ from cloudwright.apiserver.errors import (
     qualified,
     too_large,
 )
-from cloudwright.apiserver.identity import Authorizer, User
+from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import StreamReply
@@ -54,6 +55,9 @@ from cloudwright.model.streams import PodStreams
 
 _log = logs.get("apiserver")
 
+_CONVERSIONS_MAX = 64
+"""Objects that one request may have converted one after the other (lists ask for all at once)."""
+
 Answer = Reply | StreamReply
 Handler = Callable[["ApiCore", Call], Awaitable[Answer]]
 """Serves a verb or a subresource; the user was authorized before. May raise ``ApiError``."""
@@ -80,6 +84,7 @@ class ApiCore:
         self.started = self.clock.now()
         self.admission: list[Admission] = list(admission)
         self.registry = Registry(built_ins.served())
+        self.conversions = Conversions()
         self.ownership = Ownership(self.registry)
         self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
         self.vitals = Vitals(store)
@@ -121,9 +126,9 @@ class ApiCore:
             review = reviews.find(request.path)
             if review is not None:
                 return await reviews.answer(*review, request, user, self.authorizer, self.tokens)
-            call = call or calls.parse(request, user, self.registry)
+            call = call or await self._understood(request, user)
             await self.authorize(call)
-            return await self._handler(call)(self, call)
+            return await self._converted(call)
         except ApiError as error:
             return failure_reply(error)
         except StoreError as error:
@@ -135,23 +140,49 @@ class ApiCore:
             _log.exception("a request failed", extra={"path": request.path})
             return failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
 
+    async def _understood(self, request: Request, user: User) -> Call:
+        """The call; what is served nowhere is told only to who may ask for it.
+
+        Raises:
+            ApiError: 403, 404, 405.
+        """
+        try:
+            return calls.parse(request, user, self.registry)
+        except ApiError as error:
+            wanted = calls.asked_for(request) if error.http_status == 404 else None
+            if wanted is not None:
+                await self._permit(user, wanted)
+            raise
+
+    async def _converted(self, call: Call) -> Answer:
+        """The handler's answer; it runs again when a webhook had to convert something first."""
+        for _ in range(_CONVERSIONS_MAX):
+            try:
+                return await self._handler(call)(self, call)
+            except NeedsConversionError as need:
+                await self.conversions.ask(need)
+                call.warnings.clear()
+        raise ApiError(500, "InternalError", "the conversion webhook's answers never agree")
+
     async def authorize(self, call: Call) -> None:
         """Let the authorizer decide.
 
         Raises:
             ApiError: 403, it says no.
         """
-        wanted = call.attributes
-        verdict = await self.authorizer.authorize(call.user, wanted)
+        await self._permit(call.user, call.attributes)
+
+    async def _permit(self, user: User, wanted: Attributes) -> None:
+        verdict = await self.authorizer.authorize(user, wanted)
         if not verdict.allowed:
             reason = f": {verdict.reason}" if verdict.reason else ""
-            message = wanted.denial(call.user.name) + reason
-            raise forbidden(call.group, call.plural, call.name, message)
+            message = wanted.denial(user.name) + reason
+            raise forbidden(wanted.group, wanted.resource, wanted.name, message)
 
     def special(self, call: Call, new: Object, old: Object | None) -> Special:
         """What this write does beside storing the object."""
         if definitions.is_definition(call):
-            return definitions.DefinitionWrite(self.registry, new, old, self.clock.now())
+            return definitions.DefinitionWrite(self, new, old, self.clock.now())
         if call.group == "" and call.plural == "namespaces":
             return NamespaceWrite(new, old, call.subresource)
         if call.group == GROUP:
@@ -178,7 +209,7 @@ class ApiCore:
     async def marked(self, call: Call, obj: Object) -> None:
         """``obj`` is marked for deletion, on disk."""
         if definitions.is_definition(call):
-            definitions.register(self.registry, obj)
+            definitions.register(self.registry, obj, self.conversions)
             await definitions.clean_up(self, call.user, call.name)
 
     async def removed(self, call: Call, obj: Object) -> None:

@@ -8,8 +8,10 @@ other servers).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from cloudwright._base.clock import rfc3339
 from cloudwright.apiserver import bodies
 from cloudwright.apiserver.errors import ApiError, bad_request, forbidden, invalid
 from cloudwright.apiserver.fieldchecks import without_nulls
@@ -58,9 +60,9 @@ def find(path: str) -> tuple[Resource, str] | None:
         return None
     _, _, group, _, *rest = path.rstrip("/").split("/")
     namespace = ""
-    if len(rest) == 4 and rest[1] == "namespaces":
-        namespace, rest = rest[2], [rest[0], rest[3]]
-    resource = _BY_PLURAL.get((group, rest[-1]))
+    if len(rest) == 3 and rest[0] == "namespaces":
+        namespace, rest = rest[1], rest[2:]
+    resource = _BY_PLURAL.get((group, rest[-1])) if rest else None
     if resource is None or resource.path(namespace) != path.rstrip("/"):
         return None
     return (resource, namespace) if resource.namespaced == bool(namespace) else None
@@ -89,9 +91,10 @@ async def answer(
     body = _body(resource, request)
     spec = body.get("spec") or {}
     if resource is RULES:
-        body["status"] = await _rules(spec, user, authorizer)
+        body |= {"metadata": {}, "spec": {}, "status": await _rules(spec, user, authorizer)}
     elif resource is SELF:
-        body["status"] = {"userInfo": user_info(user)}
+        now = rfc3339(datetime.now(UTC))
+        body |= {"metadata": {"creationTimestamp": now}, "status": {"userInfo": user_info(user)}}
     elif resource is TOKEN:
         body["status"] = await _token(spec, tokens)
     else:
@@ -138,7 +141,7 @@ def _check_access(
     about, url = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if about is not None and url is not None:
         message = "cannot be specified in combination with resourceAttributes"
-        found.append(fields.invalid("spec.nonResourceAttributes", url, message))
+        found.append(fields.invalid("spec.nonResourceAttributes", _as_go(url), message))
     if about is None and url is None:
         message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         found.append(fields.invalid("spec.resourceAttributes", None, message))
@@ -162,10 +165,17 @@ def _check_access(
             found.append(fields.invalid(path, about.get("namespace", ""), message))
         if url is not None:
             message = "disallowed on this kind of request"
-            found.append(fields.invalid("spec.nonResourceAttributes", url, message))
+            found.append(fields.invalid("spec.nonResourceAttributes", _as_go(url), message))
     if found:
-        causes = [error.as_cause() for error in found]
-        raise invalid(AUTHORIZATION, resource.kind, "", causes)
+        # As upstream, whose error does not know the kind either.
+        error = invalid(AUTHORIZATION, "", "", [problem.as_cause() for problem in found])
+        del error.details["kind"]
+        raise error
+
+
+def _as_go(url: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes as messages show them: with the names of Go's fields."""
+    return {"Path": str(url.get("path", "")), "Verb": str(url.get("verb", ""))}
 
 
 def _subject(spec: Mapping[str, Any]) -> User:
@@ -227,13 +237,13 @@ async def _token(spec: Mapping[str, Any], tokens: TokenKnower | None) -> dict[st
     if not token:
         raise bad_request("token is required for TokenReview in authentication")
     if tokens is None:
-        return {"authenticated": False}
+        return {"user": {}}
     try:
         found = await tokens.by_token(token, tuple(map(str, spec.get("audiences") or ())))
     except ApiError as error:
-        return {"authenticated": False, "user": {}, "error": error.hint or error.message}
+        return {"user": {}, "error": error.hint or error.message}
     if found is None:
-        return {"authenticated": False, "user": {}, "error": "invalid bearer token"}
+        return {"user": {}, "error": "invalid bearer token"}
     user, audiences = found
     status: dict[str, Any] = {"authenticated": True, "user": user_info(user)}
     if audiences:

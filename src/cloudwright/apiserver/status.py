@@ -20,7 +20,7 @@ def failure(error: ApiError) -> dict[str, Any]:
     }
     if error.reason:  # upstream has none for errors that no one expected
         body["reason"] = error.reason
-    if error.details:
+    if error.details or error.http_status == 403:
         body["details"] = error.details
     body["code"] = error.http_status
     return body

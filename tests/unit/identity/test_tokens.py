@@ -190,9 +190,9 @@ async def test_token_reviews(world):
     assert good["user"]["username"] == "system:serviceaccount:default:robot"
     assert "system:authenticated" in good["user"]["groups"]
     assert good["audiences"] == ["vault"]
-    assert (await review(token=token))["authenticated"] is False
+    assert "authenticated" not in await review(token=token)
     bad = await review(token="nonsense")
-    assert bad["authenticated"] is False
+    assert "authenticated" not in bad
     assert "invalid bearer token" in bad["error"]
     answer = await world.api.create(REVIEWS, {"spec": {}}, status=400)
     assert "token is required" in answer["message"]

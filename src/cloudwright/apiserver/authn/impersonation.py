@@ -6,6 +6,7 @@ headers that stand more than once arrive here as one, joined by commas.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from urllib.parse import unquote
 
@@ -43,8 +44,9 @@ async def act(user: User, headers: Mapping[str, str], authorizer: Authorizer) ->
     if not name:
         if not (groups or uid or extra):
             return user
-        parts = [*groups, *([uid] if uid else []), *extra]
-        raise bad_request(f"requested {parts} without impersonating a user")
+        raise bad_request(
+            f"requested {_as_go(groups, uid, extra)} without impersonating a user name"
+        )
     for attributes in _parts(name, groups, uid, extra):
         verdict = await authorizer.authorize(user, attributes)
         if not verdict.allowed:
@@ -77,6 +79,18 @@ def _parts(
     if uid:
         found.append(Attributes("impersonate", _GROUP_NAME, "uids", name=uid))
     return found
+
+
+def _as_go(groups: tuple[str, ...], uid: str, extra: Mapping[str, tuple[str, ...]]) -> str:
+    """A user without a name as upstream's message shows it (Go's ``%#v``)."""
+
+    def texts(values: tuple[str, ...]) -> str:
+        return "{" + ", ".join(json.dumps(value) for value in values) + "}"
+
+    many = f"[]string{texts(groups)}" if groups else "[]string(nil)"
+    pairs = ", ".join(f"{json.dumps(key)}:[]string{texts(extra[key])}" for key in sorted(extra))
+    more = f"map[string][]string{{{pairs}}}" if extra else "map[string][]string(nil)"
+    return f'&user.DefaultInfo{{Name:"", UID:{json.dumps(uid)}, Groups:{many}, Extra:{more}}}'
 
 
 def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:

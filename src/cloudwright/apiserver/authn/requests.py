@@ -78,6 +78,7 @@ def _body(call: Call) -> dict[str, Any]:
         )
     body.setdefault("metadata", {})
     body.setdefault("spec", {}).setdefault("audiences", [])
+    body["spec"].setdefault("boundObjectRef", None)
     body.pop("status", None)
     schema = schemas.schema_for(_REQUEST)
     wrong = schemas.validate(schema, body, unknown=False) if schema is not None else []

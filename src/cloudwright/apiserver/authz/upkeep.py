@@ -193,15 +193,17 @@ async def _set_rules(core: ApiCore, name: str, rules: list[dict[str, Any]]) -> N
         return {**current, "rules": rules}
 
     try:
-        await writes.change(core, _call(core, "PUT", head), alter, attempts=5)
+        call = _call(core, "PUT", head, "clusterrole-aggregation-controller")
+        await writes.change(core, call, alter, attempts=5)
     except ApiError as error:
         if error.http_status != 404:
             raise
 
 
-def _call(core: ApiCore, method: str, obj: Object) -> calls.Call:
+def _call(core: ApiCore, method: str, obj: Object, manager: str = "kube-apiserver") -> calls.Call:
     resource = _BY_KIND[obj["kind"]]
     name = "" if method == "POST" else name_of(obj)
     path = resource.path(namespace_of(obj), name)
-    request = Request(method, path, body=orjson.dumps(obj) if method == "POST" else b"")
+    data = orjson.dumps(obj) if method == "POST" else b""
+    request = Request(method, path, (("fieldManager", manager),), body=data)
     return calls.parse(request, SYSTEM, core.registry)

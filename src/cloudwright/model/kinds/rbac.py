@@ -72,6 +72,10 @@ def _check_cluster_role(role: Object, _old: Object | None) -> list[FieldError]:
     return found
 
 
+def _role_defaults(role: Object) -> None:
+    role.setdefault("rules", None)  # upstream always shows it
+
+
 def _binding_defaults(binding: Object) -> None:
     reference = binding.get("roleRef")
     if isinstance(reference, dict) and not reference.get("apiGroup"):
@@ -119,7 +123,8 @@ def _binding_errors(
     for index, subject in enumerate(members(binding, "subjects")):
         found += _subject_errors(subject, f"subjects[{index}]", namespaced=namespaced)
     if old is not None and mapping(old, "roleRef") != reference:
-        found.append(fields.invalid("roleRef", reference, "cannot change roleRef"))
+        shown = {"APIGroup": group, "Kind": kind, "Name": name}  # Go's names, as upstream
+        found.append(fields.invalid("roleRef", shown, "cannot change roleRef"))
     return found
 
 
@@ -131,9 +136,12 @@ def _check_cluster_binding(binding: Object, old: Object | None) -> list[FieldErr
     return _binding_errors(binding, old, ("ClusterRole",), namespaced=False)
 
 
-ROLE = KindSpec(resources.ROLE, check=_check_role, name_problems=path_segment_problems)
+ROLE = KindSpec(resources.ROLE, _role_defaults, _check_role, name_problems=path_segment_problems)
 CLUSTER_ROLE = KindSpec(
-    resources.CLUSTER_ROLE, check=_check_cluster_role, name_problems=path_segment_problems
+    resources.CLUSTER_ROLE,
+    _role_defaults,
+    _check_cluster_role,
+    name_problems=path_segment_problems,
 )
 ROLE_BINDING = KindSpec(
     resources.ROLE_BINDING, _binding_defaults, _check_binding, name_problems=path_segment_problems
