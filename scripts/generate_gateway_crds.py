@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write ``src/cloudwright/model/schema/gateway_api.json.gz`` from the Go module of the Gateway API.
 
-    scripts/generate_gateway_crds.py            # fetches sigs.k8s.io/gateway-api by `go mod download`
+    scripts/generate_gateway_crds.py            # downloads the module
     scripts/generate_gateway_crds.py DIRECTORY  # takes an unpacked module
 
 The file has the CustomResourceDefinitions of the standard channel, as they are published.

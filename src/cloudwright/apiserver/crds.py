@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cloudwright.apiserver import structures
 from cloudwright.apiserver.customs import CustomKind
-from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
+from cloudwright.apiserver.registry import Hook, ScalePaths, Served, View, storage_of
 from cloudwright.apiserver.structures import Structure
 from cloudwright.model import conditions
 from cloudwright.model.objects import Object
@@ -21,8 +21,16 @@ from cloudwright.model.resources import Resource
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """Finalizer that holds a definition until its instances are gone."""
 PLURAL = "customresourcedefinitions"
-Converters = Callable[[Object, str], Callable[[Object], Object]]
-"""``converters(crd, api_version)`` gives the conversion of objects to a version."""
+
+
+class Converters(Protocol):
+    """Converts between versions by a definition's webhook (``conversions.Conversions``)."""
+
+    def converter(self, crd: Object, api_version: str) -> Callable[[Object], Object]:
+        """Gives objects in a version."""
+
+    def seed(self, crd: Object, api_version: str, obj: Object, converted: Object) -> None:
+        """``converted`` is ``obj`` in a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +129,16 @@ def _view(
     spec, stored = crd["spec"], storage_version_of(crd)
     same = stored["name"] == version["name"]
     here, there = f"{spec['group']}/{version['name']}", f"{spec['group']}/{stored['name']}"
-    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
-    if webhook and not same and convert is not None:
-        to, back = convert(crd, here), convert(crd, there)
-        return View(
-            from_storage=lambda obj: _prepared(structure, to(obj)),
-            to_storage=lambda obj: _prepared(_structure(stored), back(obj)),
-        )
+    if convert is not None and not same and by_webhook(crd):
+        to, back = convert.converter(crd, here), convert.converter(crd, there)
+        storage = _structure(stored)
+
+        def write(obj: Object) -> Object:
+            found = _prepared(storage, back(obj))
+            convert.seed(crd, here, found, obj)  # so that the answer need not be asked for
+            return found
+
+        return View(from_storage=lambda obj: _prepared(structure, to(obj)), to_storage=write)
     changed = int(crd["metadata"].get("generation") or 1) > 1
     differs = not same and version.get("schema") != stored.get("schema")
     if structure is None or not (changed or differs):
@@ -138,6 +149,19 @@ def _view(
         return _prepared(structure, obj)
 
     return View(from_storage=read, to_storage=lambda obj: {**obj, "apiVersion": there})
+
+
+def by_webhook(crd: Object) -> bool:
+    """Whether a webhook converts between the versions."""
+    return (crd["spec"].get("conversion") or {}).get("strategy") == "Webhook"
+
+
+def hook_of(crd: Object) -> Hook:
+    """The webhook of a definition that has one."""
+    hook = crd["spec"]["conversion"]["webhook"]
+    name = f"{crd['metadata']['name']}/{crd['metadata'].get('generation', 1)}"
+    versions = tuple(hook.get("conversionReviewVersions") or ())
+    return Hook(name, hook["clientConfig"], versions)
 
 
 def _structure(version: Object) -> Structure | None:
@@ -186,6 +210,7 @@ def _version(crd: Object, version: Object, convert: Converters | None) -> Served
         structure=structure,
         view=view,
         warning=_warning(resource, version),
+        hook=hook_of(crd) if by_webhook(crd) and storage_version != resource.api_version else None,
         scale=_scale(scale) if scale else None,
         columns=tuple(columns or ()),
         custom=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cloudwright.apiserver import crdchecks, crds, encoding, writes
 from cloudwright.apiserver.calls import Call, Query
+from cloudwright.apiserver.conversions import Conversions
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.registry import Registry, Served, storage_of
@@ -34,12 +35,12 @@ def is_definition(call: Call) -> bool:
 class DefinitionWrite(Special):
     """A definition gets its status in the same write, and is served once that is on disk."""
 
-    def __init__(self, registry: Registry, new: Object, old: Object | None, now: datetime) -> None:
-        self._registry = registry
+    def __init__(self, core: ApiCore, new: Object, old: Object | None, now: datetime) -> None:
+        self._core = core
         self._crd = new
         self._errors = crdchecks.validate(new, old)
         if not self._errors:
-            crds.settle(new, registry.all(), now)
+            crds.settle(new, core.registry.all(), now)
 
     def errors(self) -> Sequence[FieldError]:
         """What is wrong with the definition."""
@@ -47,10 +48,10 @@ class DefinitionWrite(Special):
 
     def keep(self) -> None:
         """Serve it."""
-        register(self._registry, self._crd)
+        register(self._core.registry, self._crd, self._core.conversions)
 
 
-def register(registry: Registry, crd: Object) -> None:
+def register(registry: Registry, crd: Object, conversions: Conversions) -> None:
     """Serve what an established definition says, unless that is built in."""
     group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
     before = [
@@ -60,7 +61,7 @@ def register(registry: Registry, crd: Object) -> None:
     ]
     if any(not entry.custom for entry in before) or not crds.established(crd):
         return
-    wanted = crds.served(crd)
+    wanted = crds.served(crd, conversions)
     if before:
         registry.remove(group, plural)
     for entry in wanted:
@@ -73,7 +74,7 @@ async def load(core: ApiCore, user: User) -> None:
     """Serve every stored definition, and go on as ``user`` with the deletion of those that end."""
     page = await core.store.page(STORAGE)
     for record in page.records:
-        register(core.registry, encoding.decode(record.value))
+        register(core.registry, encoding.decode(record.value), core.conversions)
     for record in page.records:
         await clean_up(core, user, name_of(encoding.decode(record.value)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,6 +11,17 @@ from cloudwright.apiserver.structures import Structure
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The conversion webhook of one definition."""
+
+    name: str
+    """``NAME/GENERATION`` of the definition."""
+    config: Mapping[str, Any]
+    """Its ``clientConfig``."""
+    review_versions: tuple[str, ...]
 
 
 class Kind(Protocol):
@@ -70,6 +81,8 @@ class Served:
     """The compiled schema of a custom kind: prunes, fills in defaults and validates."""
     warning: str = ""
     """Told to whoever uses a deprecated version."""
+    hook: Hook | None = None
+    """The webhook that converts between this version and the stored one."""
 
     @property
     def list_kind(self) -> str:

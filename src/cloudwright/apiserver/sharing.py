@@ -73,7 +73,7 @@ class Follower:
     def _definition(self, crd: Object, deleted: bool) -> None:
         registry = self._core.registry
         if not deleted:
-            definitions.register(registry, crd)
+            definitions.register(registry, crd, self._core.conversions)
             return
         group, plural = _plural_of(crd)
         if any(

@@ -14,6 +14,7 @@ from cloudwright.apiserver.errors import (
     CompactedError,
     bad_request,
     expired,
+    revision_problem,
     version_too_large,
 )
 from cloudwright.apiserver.replies import reply, reply_json
@@ -50,6 +51,7 @@ async def list_(core: ApiCore, call: Call) -> Reply:
     found = await find(core, call)
     served, headers = call.served, show.warning_headers(call)
     form = representation.wanted(call)
+    await core.conversions.ready(served, (record.value for record in found.records))
     if form == "plain":
         items = [encoding.shown_bytes(served, record.value) for record in found.records]
         api_version = served.resource.api_version
@@ -75,7 +77,7 @@ async def find(core: ApiCore, call: Call) -> Found:
         ApiError: 400, a parameter is wrong; 410, the revision or token is no longer kept.
     """
     chosen = selection.of(call)
-    limit = call.query.whole("limit") or 0
+    limit = call.query.count("limit") or 0
     start = await _start(core, call)
     prefix = call.served.prefix(call.namespace)
     exact = _exact(call, chosen)
@@ -164,7 +166,7 @@ async def _start(core: ApiCore, call: Call) -> Start:
             )
         return Start(0, "")
     if not version.isascii() or not version.isdigit():
-        raise bad_request(f'invalid resource version "{version}": it must be a whole number')
+        raise bad_request(f"invalid resource version: {revision_problem(version)}")
     newest = await core.store.newest()
     if int(version) > newest:
         raise version_too_large(int(version), newest)

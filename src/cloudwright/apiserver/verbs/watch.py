@@ -14,10 +14,12 @@ import orjson
 from cloudwright.apiserver import encoding, representation, selection, watches
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
+    ApiError,
     StoreError,
     bad_request,
     from_store,
     invalid,
+    revision_problem,
     version_too_large,
 )
 from cloudwright.apiserver.replies import StreamReply
@@ -53,7 +55,8 @@ async def watch(core: ApiCore, call: Call) -> StreamReply:
     chosen = selection.of(call)
     options = await _options(core, call)
     plan = Plan(core, call, chosen, options)
-    return StreamReply(200, _HEADERS, plan.whole(), plan)
+    # What a webhook must convert first, no server can show by itself.
+    return StreamReply(200, _HEADERS, plan.whole(), None if call.served.hook else plan)
 
 
 class Plan:
@@ -120,6 +123,9 @@ class Plan:
         except StoreError as error:
             self._end = 0.0
             yield watches.line("ERROR", orjson.dumps(failure(from_store(error))))
+        except ApiError as error:
+            self._end = 0.0
+            yield watches.line("ERROR", orjson.dumps(failure(error)))
         finally:
             if source is not None:
                 self.after = source.progress
@@ -127,7 +133,9 @@ class Plan:
 
     async def _caught_up(self, source: Watch) -> AsyncGenerator[bytes, None]:
         while source.progress < self._core.store.revision:
-            chunk = self._lines(await source.batch(_PATIENCE))
+            events = await source.batch(_PATIENCE)
+            await self._convert(events)
+            chunk = self._lines(events)
             if chunk:
                 yield chunk
 
@@ -138,11 +146,18 @@ class Plan:
             if now >= next_bookmark:
                 next_bookmark = now + every
                 yield watches.bookmark(self.served, source.progress)
-            chunk = self._lines(await source.batch(min(self._end, next_bookmark) - now))
+            events = await source.batch(min(self._end, next_bookmark) - now)
+            await self._convert(events)
+            chunk = self._lines(events)
             if chunk:
                 yield chunk
         if self.bookmarks:
             yield watches.bookmark(self.served, source.progress)
+
+    async def _convert(self, events: list[Event]) -> None:
+        for part in ("value", "previous") if self.served.hook else ():
+            values = (getattr(event, part) for event in events)
+            await self._core.conversions.ready(self.served, values)
 
     def _lines(self, events: list[Event]) -> bytes:
         shown = (watches.shown(e, self.served, self.chosen, self.render) for e in events)
@@ -157,6 +172,7 @@ async def _existing(
     while more:
         page = await core.store.page(prefix, after=after, limit=_INITIAL_PAGE, revision=revision)
         more = page.more
+        await core.conversions.ready(call.served, (record.value for record in page.records))
         lines = []
         for record in page.records:
             after = record.key
@@ -189,7 +205,7 @@ async def _options(core: ApiCore, call: Call) -> Options:
     query = call.query
     version, match = query.get("resourceVersion"), query.get("resourceVersionMatch")
     if version and (not version.isascii() or not version.isdigit()):
-        raise bad_request(f'invalid resource version "{version}": it must be a whole number')
+        raise bad_request(f"invalid resource version: {revision_problem(version)}")
     bookmarks = query.flag("allowWatchBookmarks")
     wants_initial = query.get("sendInitialEvents")
     _check_initial(wants_initial, match)
@@ -198,7 +214,7 @@ async def _options(core: ApiCore, call: Call) -> Options:
         raise version_too_large(after, await core.store.newest())
     initial = query.flag("sendInitialEvents") if wants_initial else after is None
     limit = core.config.watch_seconds_max
-    seconds = query.whole("timeoutSeconds")
+    seconds = query.count("timeoutSeconds")
     return Options(
         after=after,
         initial=initial,
