@@ -15,6 +15,8 @@ from cloudwright.model.resources import (
     CONTROLLER_REVISION,
     CRON_JOB,
     DAEMON_SET,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     INGRESS,
     INGRESS_CLASS,
     JOB,
@@ -426,3 +428,43 @@ async def test_an_ingress_becomes_routes_of_the_gateway(tmp_path: Path) -> None:
         assert routes[0]["spec"]["port"] == 80
         await w.client.delete(INGRESS, "web", "default")
         await w.until_gone(ROUTE, name_of(routes[0]))
+
+
+async def test_an_autoscaler_follows_the_cpu_of_its_pods(tmp_path: Path) -> None:
+    config = replace(FAST, scale_interval=0.1)
+    names = ("deployment", "replicaset", "horizontal")
+    async with world(tmp_path, controllers=names, config=config) as w:
+        w.meter.cores = 0.4
+        labels = {"app": "web"}
+        pod = template("web:1", labels)
+        pod["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
+        await w.client.create(
+            DEPLOYMENT,
+            {
+                "metadata": {"name": "web", "namespace": "default"},
+                "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": pod},
+            },
+        )
+        await w.until(
+            DEPLOYMENT, "web", lambda o: (o.get("status") or {}).get("availableReplicas") == 2
+        )
+        target = {"type": "Utilization", "averageUtilization": 50}
+        wish = {
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "minReplicas": 1,
+                "maxReplicas": 5,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            },
+        }
+        await w.client.create(HORIZONTAL_POD_AUTOSCALER, wish)
+        await w.until(DEPLOYMENT, "web", lambda o: o["spec"]["replicas"] == 5)
+        found = await w.until(
+            HORIZONTAL_POD_AUTOSCALER,
+            "web",
+            lambda o: (o.get("status") or {}).get("desiredReplicas") == 5,
+        )
+        entries = found["status"]["conditions"]
+        assert conditions.is_true(entries, "ScalingActive")
+        assert conditions.is_true(entries, "ScalingLimited")

@@ -17,6 +17,7 @@ from cloudwright.operator.controllers.deployment import DeploymentController
 from cloudwright.operator.controllers.disruption import DisruptionController
 from cloudwright.operator.controllers.endpoints import EndpointsController
 from cloudwright.operator.controllers.gc import GarbageCollector
+from cloudwright.operator.controllers.horizontal import HorizontalController
 from cloudwright.operator.controllers.ingress import IngressController
 from cloudwright.operator.controllers.job import JobController
 from cloudwright.operator.controllers.microservice import MicroServiceController
@@ -55,7 +56,7 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "serviceaccount": ServiceAccountController,
     "nodes": NodeController,
 }
-ALL: tuple[str, ...] = (*_PLAIN, "microservice")
+ALL: tuple[str, ...] = (*_PLAIN, "horizontal", "microservice")
 """The names of all controllers."""
 
 
@@ -105,6 +106,8 @@ def add(
             continue
         if name == "microservice":
             manager.add(MicroServiceController(hooks, meter, commands))
+        elif name == "horizontal":
+            manager.add(HorizontalController(meter))
         else:
             manager.add(_PLAIN[name]())
 
