@@ -61,8 +61,10 @@ class Store:
 
     def list(self, namespace: str = "") -> Objects:
         """Every object (of a namespace), by key."""
-        prefix = f"{namespace}/" if namespace else ""
-        return [obj for key, obj in sorted(self._objects.items()) if key.startswith(prefix)]
+        if not namespace:
+            return [self._objects[key] for key in sorted(self._objects)]
+        prefix = f"{namespace}/"
+        return [self._objects[key] for key in sorted(self._objects) if key.startswith(prefix)]
 
     def by_index(self, name: str, value: str) -> Objects:
         """The objects that an index knows under ``value``."""
@@ -74,9 +76,9 @@ class Store:
     def __iter__(self) -> Iterator[Object]:
         return iter(list(self._objects.values()))
 
-    def put(self, obj: Object) -> Object | None:
-        """Keep ``obj``; returns what was there before."""
-        key = key_of(obj)
+    def put(self, obj: Object, key: str = "") -> Object | None:
+        """Keep ``obj`` (whose key may be known already); returns what was there before."""
+        key = key or key_of(obj)
         old = self.remove(key)
         self._objects[key] = obj
         for index, table in self._indexes.values():
@@ -232,10 +234,11 @@ class Informer:
             self._version = version
 
     def _put(self, obj: Object) -> None:
-        known = self.store.get(key_of(obj))
+        key = key_of(obj)
+        known = self.store.get(key)
         if known is not None and resource_version(known) == resource_version(obj):
             return
-        old = self.store.put(obj)
+        old = self.store.put(obj, key)
         replaced = old is not None and _uid(old) != _uid(obj)
         for handler in self._handlers:
             if old is None:

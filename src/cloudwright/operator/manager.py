@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import count
 
 import anyio
 from anyio.abc import TaskStatus
@@ -28,6 +29,7 @@ from cloudwright.operator.queue import Queue
 from cloudwright.operator.vitals import ControllerVitals, Vitals
 
 _LOG = logs.get("operator")
+_IN_A_ROW = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,6 @@ class Result:
 
 
 DONE = Result()
-
-
-def _added(queue: Queue, vitals: ControllerVitals, key: str) -> None:
-    vitals.added(key, len(queue.schedule))
 
 
 class Controller(ABC):
@@ -82,13 +80,17 @@ class Controller(ABC):
         object before and after it (by default its own key).
         """
         cache = self.manager.cache(resource)
-        name = keys or (lambda obj: (key_of(obj),))
+
+        name = keys or (lambda _: ())
+
+        def itself(old: Object | None, new: Object | None) -> None:
+            self.queue.add(key_of(new or old or {}))
 
         def changed(old: Object | None, new: Object | None) -> None:
             found = {key for obj in (old, new) if obj is not None for key in name(obj)}
             self.queue.add_all(sorted(found))
 
-        cache.subscribe(changed)
+        cache.subscribe(itself if keys is None else changed)
         return cache
 
 
@@ -153,8 +155,9 @@ class Manager:
                 await cache.wait_synced()
             for controller in self._controllers:
                 number = controller.concurrency or self.config.concurrency
-                vitals = self.vitals.of(controller.name, number)
-                controller.queue.on_add = partial(_added, controller.queue, vitals)
+                depth = partial(len, controller.queue.schedule)
+                vitals = self.vitals.of(controller.name, number, depth)
+                controller.queue.on_add = vitals.added
                 for _ in range(number):
                     tasks.start_soon(self._work, controller, vitals)
                 tasks.start_soon(controller.background)
@@ -162,15 +165,18 @@ class Manager:
 
     async def _work(self, controller: Controller, vitals: ControllerVitals) -> None:
         queue = controller.queue
-        while True:
+        for number in count(1):
             key = await queue.get()
-            begun = vitals.begun(key, len(queue.schedule))
+            begun = vitals.begun(key)
             result = "error"
             try:
                 result = await self._once(controller, key)
             finally:
                 queue.done(key)
                 vitals.ended(result, begun)
+            if number % _IN_A_ROW == 0:
+                # Who finds its keys ready and writes nothing would never let others run.
+                await anyio.lowlevel.checkpoint()
 
     async def _once(self, controller: Controller, key: str) -> str:
         queue = controller.queue
