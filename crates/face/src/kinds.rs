@@ -76,7 +76,9 @@ impl<'a> Route<'a> {
             verb,
             ..Self::default()
         };
-        let mut parts = path.trim_matches('/').split('/');
+        // An empty first part is no path of ours: the program says what it is.
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let mut parts = inner.trim_end_matches('/').split('/');
         let (group, version) = match parts.next() {
             Some("api") => ("", parts.next().unwrap_or_default()),
             Some("apis") => (
@@ -216,5 +218,7 @@ mod tests {
             row("", "other", "//", "")
         );
         assert_eq!(seen("GET", "/", false).0, "");
+        assert_eq!(seen("GET", "//api/v1/pods", false).0, "");
+        assert_eq!(seen("GET", "/api/v1/pods/", false).0, "pods");
     }
 }

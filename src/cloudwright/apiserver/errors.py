@@ -152,6 +152,12 @@ def no_such_path() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
+def no_such_method() -> ApiError:
+    """405: the path is served, but not with this method."""
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message, details={})
+
+
 def method_not_allowed(method: str, what: str) -> ApiError:
     """405: the resource has no such verb."""
     return ApiError(
@@ -209,6 +215,12 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiErr
 def too_large(limit: int) -> ApiError:
     """413: the body or object is larger than the server takes."""
     return ApiError(413, "RequestEntityTooLarge", f"limit is {limit} bytes")
+
+
+def revision_problem(text: str) -> str:
+    """What is wrong with a ``resourceVersion`` that is no number, in upstream's words."""
+    syntax = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+    return f'resourceVersion: Invalid value: "{text}": {syntax}'
 
 
 def version_too_large(asked: int, newest: int) -> ApiError:

@@ -21,13 +21,19 @@ from cloudwright._base.errors import (
     UnreachableError,
     UsageError,
 )
-from cloudwright.apiserver import calls, encoding, health, negotiation, synthetic
+from cloudwright.apiserver import calls, encoding, health, negotiation, reviews, synthetic
 from cloudwright.apiserver.audit import auditor
 from cloudwright.apiserver.authn import Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
-from cloudwright.apiserver.errors import ApiError, bad_request, not_found, unauthorized
+from cloudwright.apiserver.errors import (
+    ApiError,
+    bad_request,
+    no_such_method,
+    not_found,
+    unauthorized,
+)
 from cloudwright.apiserver.flow.control import FlowControl
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import HttpVitals
@@ -129,6 +135,8 @@ class Face:
             verbose = any(name == "verbose" for name, _ in request.query)
             return await self.health.answer(path, verbose=verbose, exclude=exclude)
         if path == "/version":
+            if request.method not in ("GET", "HEAD"):
+                raise no_such_method()
             return reply_json(200, version_info())
         if user is None:
             user = self._authenticator.stranger(path)
@@ -142,6 +150,8 @@ class Face:
             if call is not None:
                 answer = partial(self._resource, request, user, call)
                 return await self.flow.run(user, call.attributes, answer)
+            if path.startswith("/apis/") and not self._is_group(path.split("/", 3)[2]):
+                return _page_not_found()
             return await self._core.handle(request, user)
         other = partial(self._other, request, path, first, user)
         return await self.flow.run(user, Attributes(request.method.lower(), path=path), other)
@@ -152,6 +162,10 @@ class Face:
             return calls.parse(request, user, self._core.registry)
         except ApiError:
             return None
+
+    def _is_group(self, group: str) -> bool:
+        served = any(entry.resource.group == group for entry in self._core.registry.all())
+        return served or any(review.group == group for review in reviews.REVIEWS)
 
     @staticmethod
     def _is_discovery(path: str) -> bool:
@@ -169,8 +183,10 @@ class Face:
             raise ApiError(403, "Forbidden", message, details={})
         accept = request.headers.get("accept", "")
         found: Reply | None = None
-        if request.method not in ("GET", "HEAD"):
-            raise ApiError(405, "MethodNotAllowed", f"{path} can only be read")
+        if request.path.startswith("//") or request.path == "/metrics/" or verb == "connect":
+            return _page_not_found()
+        if request.method not in ("GET", "HEAD") and path not in ("/", "/metrics"):
+            raise no_such_method()
         if path == "/metrics":
             found = self.vitals.answer()
         elif path == "/openapi/v2":
@@ -183,7 +199,7 @@ class Face:
         elif first in ("api", "apis", ""):
             found = self._discovery.answer(path, accept)
         if found is None:
-            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+            return _page_not_found()
         return _unless_known(found, request.headers)
 
     async def _resource(self, request: Request, user: User, call: Call) -> Answer:
@@ -231,6 +247,12 @@ class Face:
             return False
         call.name = ""
         return (await self._authorizer.authorize(user, call.attributes)).allowed
+
+
+def _page_not_found() -> Reply:
+    """What paths get that are no resources and not served."""
+    headers = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+    return Reply(404, headers, b"404 page not found\n")
 
 
 def _as_json(request: Request) -> Request:

@@ -90,7 +90,7 @@ async def test_log_options_reach_the_node(face):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("tailLines", "-1"), ("tailLines", "x"), ("sinceSeconds", "0"), ("limitBytes", "0"),
-     ("sinceTime", "yesterday"), ("follow", "maybe")],
+     ("sinceTime", "yesterday")],
 )  # fmt: skip
 async def test_wrong_log_options_are_refused(face, name, value):
     answer = await ask(face, "GET", LOG, query=(("container", "a"), (name, value)))
