@@ -133,10 +133,18 @@ class Etcd:
 @contextmanager
 def running(directory: Path, tls: tuple[str, ...] = ()) -> Iterator[Etcd]:
     """One member, alone."""
-    etcd = Etcd(directory, free_port(), tls=tls)
-    etcd.start()
+    for again in range(3):
+        etcd = Etcd(directory, free_port(), f"one{again}", tls=tls)
+        etcd.start()
+        try:
+            etcd.wait()
+            break
+        except AssertionError as error:
+            etcd.kill()
+            # Somebody took the port between our looking and etcd's listening.
+            if "address already in use" not in str(error) or again == 2:
+                raise
     try:
-        etcd.wait()
         yield etcd
     finally:
         etcd.kill()

@@ -15,7 +15,8 @@ from tests.unit.apiserver_store.kit import opened
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS = 8
+ROUNDS = max(int(os.environ.get("CLOUDWRIGHT_CRASH_POINTS", "300")) // 60, 1)
+"""Few: ``test_store_power`` looks at every step; here a real process is killed, at any moment."""
 WRITER = Path(__file__).with_name("store_writer.py")
 
 

@@ -36,7 +36,8 @@ class Opener:
         from cloudwright.apiserver.store.etcd.store import open_etcd
 
         assert self.endpoint is not None
-        config = EtcdConfig((self.endpoint,), prefix=self.prefix, **settings)
+        more = {"request_seconds": 30.0, "start_seconds": 60.0, **settings}  # slow machines
+        config = EtcdConfig((self.endpoint,), prefix=self.prefix, **more)
         async with open_etcd(config, self.clock) as store:
             yield store
 

@@ -132,7 +132,7 @@ async def test_missed_history_ends_watches_and_tells_listeners(
     tmp_path: Path, one_loop: None
 ) -> None:
     with etcd.running(tmp_path) as member:
-        config = EtcdConfig((member.endpoint,), request_seconds=2.0)
+        config = EtcdConfig((member.endpoint,), request_seconds=30.0)
         async with open_etcd(config, ManualClock()) as store:
             seen = Seen()
             store.listen(seen)

@@ -18,7 +18,7 @@ from cloudwright.apiserver.store.interface import Statistics
 ROW_BYTES = 100
 """What a row takes beside its value, about (key, numbers, index)."""
 _VACUUM_PAGES = 256
-_CUT_ROWS = 2000
+_CUT_ROWS = 1000
 _MOVE_ROWS = 500
 _SPARSE = 1.4
 """Move rows together when the file is so many times as large as what it holds."""
@@ -75,7 +75,7 @@ class Compactor:
         usage, config = self.usage, self._config
         return (
             usage.logged > self.allowed() + config.history_slack_bytes * times
-            or usage.log_rows > config.history_revisions + _CUT_ROWS * times
+            or usage.log_rows > config.history_revisions + 2 * _CUT_ROWS * times
         )
 
     def target(self, newest: int, oldest_at: int) -> int:
@@ -88,16 +88,21 @@ class Compactor:
         counted = newest - 1 - self._config.history_revisions
         return min(max(aged[0] if aged else 0, over[0] or 0, counted), newest - 1)
 
-    def cut(self, revision: int) -> None:
-        """Drop the log up to and with ``revision``."""
+    def cut(self, revision: int) -> bool:
+        """Drop some of the log's oldest rows, up to ``revision``; whether there are more. Few at
+        once: writes wait meanwhile.
+        """
         execute = self._database.execute
+        found = execute(statements.CUT_TO, (revision, _CUT_ROWS - 1)).fetchone()
+        step = found[0] if found else revision
         execute("BEGIN IMMEDIATE")
-        rows, size = execute(statements.CUT_SIZE, (revision,)).fetchone()
-        execute(statements.CUT, (revision,))
-        execute(statements.SET_META, (revision, "compacted"))
+        rows, size = execute(statements.CUT_SIZE, (step,)).fetchone()
+        execute(statements.CUT, (step,))
+        execute(statements.SET_META, (step, "compacted"))
         execute("COMMIT")
         self.usage.log_rows -= rows
         self.usage.log_bytes -= size
+        return bool(step < revision)
 
     def shrink(self) -> bool:
         """Give back some of the free pages, or move some rows together; whether more is to do."""

@@ -43,6 +43,8 @@ from cloudwright.apiserver.store.worker import Worker
 
 _log = logs.get("apiserver.store")
 T = TypeVar("T")
+_GROUP_BYTES = 2 * 1024 * 1024
+_GROUPS_BETWEEN = 4
 
 
 class _Pending:
@@ -89,7 +91,7 @@ class SqliteStore:
         self._reader = Reader(config.path, self._lists, statistics, config.cache_kib)
         meta = partial(self._writer.execute, statements.META)
         self._compacted: int = meta(("compacted",)).fetchone()[0]
-        self._reader.compacted = self._compacted
+        self._dropped = self._reader.compacted = self._compacted
         self._reader.floor = max(meta(("floor",)).fetchone()[0], self._compacted, 1)
         self._last = self._reader.newest()
         self._compactor = Compactor(self._writer, config, statistics)
@@ -232,8 +234,7 @@ class SqliteStore:
     # --- writing
 
     async def _commit_group(self) -> None:
-        count = min(len(self._queue), self._config.batch_writes)
-        group = [self._queue.popleft() for _ in range(count)]
+        group = self._next_group()
         events: list[Event] = []
         start = self._clock.monotonic()
         try:
@@ -261,6 +262,15 @@ class SqliteStore:
             if not pending.done.done():
                 assert pending.outcome is not None, "a transaction that ran has an outcome"
                 pending.done.set_result(pending.outcome)
+
+    def _next_group(self) -> list[_Pending]:
+        """What waits, up to so many writes and bytes: the loop stands still while they run."""
+        group: list[_Pending] = []
+        size = 0
+        while self._queue and len(group) < self._config.batch_writes and size < _GROUP_BYTES:
+            group.append(self._queue.popleft())
+            size += len(group[-1].txn.write.template.tail)
+        return group
 
     async def _on_disk(self, call: Callable[[], T]) -> T:
         """Run ``call`` in the writer's thread. Shielded: a cancelled wait must not leave the
@@ -352,20 +362,24 @@ class SqliteStore:
             if not self._compactor.overfull(times=4):
                 # Reads that are under way hold it back, but not without bound.
                 target = min(target, *self._reader.pins, target)
-            if target > self._compacted:
+            if target > self._dropped:
                 # Promised before it is done: a read must not find half of what it asks for.
-                self._compacted = self._reader.compacted = target
-                await self._on_disk(partial(self._compactor.cut, target))
-            more = shrink
-            while more:
-                more = await self._on_disk(self._compactor.shrink)
-                while self._queue:
-                    await self._commit_group()
+                self._compacted = self._reader.compacted = max(target, self._compacted)
+                await self._in_steps(partial(self._compactor.cut, target))
+                self._dropped = target
             if shrink:
+                await self._in_steps(self._compactor.shrink)
                 await self._on_disk(self._compactor.checkpoint)
         except sqlite3.Error as error:
             self._undo()
             _log.warning("compaction failed, will retry", extra={"why": str(error)})
+
+    async def _in_steps(self, step: Callable[[], bool]) -> None:
+        """Run ``step`` until it says that nothing is left, some groups of writes in between."""
+        while await self._on_disk(step):
+            for _ in range(_GROUPS_BETWEEN):
+                if self._queue:
+                    await self._commit_group()
 
 
 @asynccontextmanager

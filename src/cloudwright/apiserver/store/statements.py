@@ -106,6 +106,7 @@ OVERSIZE = (
     "sum(coalesce(length(before), 0) + coalesce(length(last), 0) + 100) "
     "OVER (ORDER BY revision DESC) AS size FROM log) WHERE size > ?"
 )
+CUT_TO = "SELECT revision FROM log WHERE revision < ? ORDER BY revision LIMIT 1 OFFSET ?"
 CUT = "DELETE FROM log WHERE revision <= ?"
 CUT_SIZE = (
     "SELECT count(*), coalesce(sum(coalesce(length(before), 0) + coalesce(length(last), 0)), 0) "
