@@ -101,7 +101,7 @@ async def test_a_list_at_an_exact_revision(api: Api) -> None:
         {"resourceVersionMatch": "Exact"},
         {"resourceVersionMatch": "Exact", "resourceVersion": "0"},
         {"resourceVersionMatch": "Older", "resourceVersion": "3"},
-        {"limit": "-1"},
+        {"limit": "x"},
         {"continue_": "!!!"},
         {"continue_": "e30"},
         {"labelSelector": "a in"},

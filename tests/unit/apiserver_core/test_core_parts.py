@@ -37,7 +37,6 @@ def parsed(method: str, path: str, **query: str) -> tuple[str, str, str, str, st
     [
         ("GET", "/api/v1/pods", ("list", "pods", "", "", "")),
         ("GET", "/api/v1/pods/", ("list", "pods", "", "", "")),
-        ("HEAD", "/api/v1/namespaces/a/pods/b", ("get", "pods", "a", "b", "")),
         ("POST", "/api/v1/namespaces/a/pods", ("create", "pods", "a", "", "")),
         ("DELETE", "/api/v1/namespaces/a/pods", ("deletecollection", "pods", "a", "", "")),
         ("GET", "/apis/apps/v1/namespaces/a/replicasets/b", ("get", "replicasets", "a", "b", "")),
@@ -78,8 +77,23 @@ def test_paths_of_nothing(path: str) -> None:
 def test_watch_is_a_verb_of_collections() -> None:
     assert parsed("GET", "/api/v1/pods", watch="true")[0] == "watch"
     assert parsed("GET", "/api/v1/pods", watch="0")[0] == "list"
-    with pytest.raises(ApiError):
-        parsed("GET", "/api/v1/pods", watch="perhaps")
+    assert parsed("GET", "/api/v1/pods", watch="perhaps")[0] == "watch", "as upstream"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("HEAD", "/api/v1/namespaces/a/pods/b"),
+        ("POST", "/api/v1/pods"),
+        ("DELETE", "/api/v1/pods"),
+        ("PATCH", "/api/v1/namespaces/a/pods"),
+        ("POST", "/api/v1/namespaces/a/pods/b"),
+    ],
+)
+def test_methods_that_are_not_allowed(method: str, path: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        parsed(method, path)
+    assert refused.value.http_status == 405
 
 
 def test_queries() -> None:
@@ -89,8 +103,11 @@ def test_queries() -> None:
         1,
         None,
         True,
-        False,
+        True,
     )
+    assert not query.flag("none")
+    assert not Query([("a", "False")]).flag("a")
+    assert Query([("a", "-1")]).count("a") is None
 
 
 @pytest.mark.parametrize(
