@@ -17,7 +17,7 @@ from cloudwright.apiserver.identity import ADMINISTRATORS, User
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.client.transport import Request
 from cloudwright.model import resources
-from cloudwright.model.objects import Object, name_of, namespace_of
+from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of
 from cloudwright.model.resources import Resource
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ async def aggregate(core: ApiCore) -> int:
     found = await _cluster_roles(core)
     for wish in _customs(core):
         name = name_of(wish)
+        if name in found and annotations_of(found[name]).get(policy.AUTOUPDATE) == "false":
+            continue
         if name not in found or found[name].get("rules") != wish["rules"]:
             await _write_rules(core, wish, name in found)
     written = 0
