@@ -17,11 +17,6 @@ FORBIDDEN = {
     *("$ref", "definitions"),
     *("x-kubernetes-group-version-kind", "x-kubernetes-patch-strategy"),
 }
-    "$ref",
-    "definitions",
-    "x-kubernetes-group-version-kind",
-    "x-kubernetes-patch-strategy",
-}
 
 
 def schemas(schema: dict[str, Any]) -> list[dict[str, Any]]:
