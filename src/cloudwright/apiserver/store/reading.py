@@ -167,10 +167,9 @@ class Reader:
             row = self._far.execute(statements.CHUNK_AT, (after, high, most, at)).fetchone()
         except sqlite3.Error as error:
             raise self.broken(error) from error
-        records, sums = _cut(orjson.loads(row[0]), row[1] or b"")
-        for record, kept in zip(records, sums, strict=True):
-            if kept is not None and statements.checksum(*record) != kept:
-                raise self._damaged(record.key, record.revision)
+        records, wrong = _cut(orjson.loads(row[0]), row[1] or b"")
+        if wrong >= 0:
+            raise self._damaged(records[wrong].key, records[wrong].revision)
         return records
 
     # --- checks
@@ -212,9 +211,19 @@ class Reader:
         _log.error("%s", error.message, extra={"hint": error.hint})
 
 
-def _cut(columns: list[list[Any]], values: bytes) -> tuple[list[Record], list[int | None]]:
-    """The records of a ``CHUNK_AT`` and their checksums as kept."""
+def _cut(columns: list[list[Any]], values: bytes) -> tuple[list[Record], int]:
+    """The records of a ``CHUNK_AT``, and which of them is not what was written (-1: none). In
+    one go for each column: a list may have tens of thousands.
+    """
     keys, revisions, created, kept, lengths = columns
     ends = accumulate(lengths)
     parts = [values[end - length : end] for end, length in zip(ends, lengths, strict=True)]
-    return list(map(Record, keys, revisions, created, parts)), kept
+    sums = [
+        crc32(part, crc32(key.encode(), (revision ^ (first << 7)) & 0xFFFFFFFF))
+        for key, revision, first, part in zip(keys, revisions, created, parts, strict=True)
+    ]
+    wrong = -1
+    if sums != kept:
+        pairs = zip(sums, kept, strict=True)
+        wrong = next((at for at, (a, b) in enumerate(pairs) if b is not None and a != b), -1)
+    return list(map(Record, keys, revisions, created, parts)), wrong
