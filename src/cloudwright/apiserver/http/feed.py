@@ -16,6 +16,7 @@ import anyio
 from cloudwright._base import logs
 from cloudwright.apiserver import watches
 from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.errors import StoreError
 from cloudwright.apiserver.http.native import FaceServer
 from cloudwright.apiserver.registry import Served
 from cloudwright.apiserver.replies import WatchPlan
@@ -68,6 +69,7 @@ class Feed:
     def stop(self) -> None:
         """Tell nothing any more."""
         self._stopped = True
+        self._published.set()
         self._core.registry.listeners.remove(self._kinds)
 
     def _kinds(self) -> None:
@@ -118,26 +120,37 @@ class Feed:
         if not store.exclusive:
             return
         newest = await store.newest()
-        while store.revision < newest:
+        while store.revision < newest and not self._stopped:
             await self._published.wait()
 
     async def fill(self) -> None:
-        """Give every object to the memory, page by page."""
-        store = self._core.store
+        """Give every object to the memory, page by page. What cannot be read is not kept there:
+        whoever reads it is told why.
+        """
         self._filling = set()
-        store.listen(self)
+        self._core.store.listen(self)
+        try:
+            revision = await self._fill()
+        except StoreError as error:
+            _log.error("objects are not kept in memory", extra={"reason": error.message})
+            return
+        finally:
+            self._filling = None
+        self._server.progress(max(revision, self._core.store.revision))
+        if self._core.store.exclusive:
+            self._server.ready(revision)
+
+    async def _fill(self) -> int:
+        assert self._filling is not None, "filling"
         after, revision, more = "", 0, True
         while more:
-            page = await store.page("/", after=after, limit=_PAGE, revision=revision)
+            page = await self._core.store.page("/", after=after, limit=_PAGE, revision=revision)
             revision, more = page.revision, page.more
             for record in page.records:
                 after = record.key
                 if record.key not in self._filling:
                     self._server.put(record.key, record.value, 0)
-        self._filling = None
-        self._server.progress(max(revision, store.revision))
-        if store.exclusive:
-            self._server.ready(revision)
+        return revision
 
     # --- watchers
 
