@@ -15,6 +15,7 @@ from cloudwright.apiserver.errors import (
     StoreError,
     StoreFullError,
 )
+from cloudwright.apiserver.store.interface import Compare, Template, Txn, Write
 from tests.unit.apiserver_store.kit import drop, events, opened, put, taken
 
 pytestmark = pytest.mark.anyio
@@ -241,3 +242,24 @@ async def test_a_resumed_watch_continues_from_the_disk_with_live_events(tmp_path
         await put(store, "/p/b")
         await put(store, "/q/b")
         assert [event.key for event in await taken(watch, 2)] == ["/p/a", "/p/b"]
+
+
+@pytest.mark.parametrize("key", ["/p/\ud800", "/p/a\0b"])
+async def test_a_key_that_cannot_be_kept_fails_alone(tmp_path: Path, key: str) -> None:
+    async with opened(tmp_path) as store:
+        found: list[object] = []
+
+        async def one(name: str) -> None:
+            try:
+                found.append((await put(store, name)).record)
+            except StoreError as error:
+                found.append(error.message)
+
+        async with anyio.create_task_group() as tasks:
+            for name in ("/p/a", key, "/p/ü", "/p/b"):
+                tasks.start_soon(one, name)
+        assert sum(isinstance(one, str) for one in found) == 1
+        names = [record.key for record in (await store.page("/p/")).records]
+        assert names == ["/p/a", "/p/b", "/p/ü"]
+        with pytest.raises(StoreError):
+            await store.commit(Txn((Compare(key, 0),), Write("/p/c", Template(b"", b""))))

@@ -155,6 +155,10 @@ class SqliteStore:
             raise StoreError("the store is closed")
         if len(self._queue) >= self._config.pending_writes_max:
             raise StoreOverloadedError(f"{len(self._queue)} writes wait for the disk already")
+        # Here, where it fails this write alone and not the group that it would be in.
+        for key in (txn.write.key, *(compare.key for compare in txn.compares)):
+            if not key.isascii() or "\0" in key:
+                _check_key(key)
         pending = _Pending(txn)
         self._queue.append(pending)
         self._wake.set()
@@ -380,6 +384,16 @@ class SqliteStore:
             for _ in range(_GROUPS_BETWEEN):
                 if self._queue:
                     await self._commit_group()
+
+
+def _check_key(key: str) -> None:
+    """Raise StoreError unless ``key`` is text that the file can hold."""
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"the key {key!r} is no valid text") from error
+    if "\0" in key:
+        raise StoreError(f"the key {key!r} has a zero character")
 
 
 @asynccontextmanager
