@@ -66,5 +66,5 @@ async def test_a_flooder_does_not_starve_a_quiet_client(tmp_path):
                     )
                     assert answer.status == 200
                 done.set()
-        assert len(statuses) >= CONNECTIONS
         assert set(statuses) <= {200, 429}
+        assert 200 in statuses
