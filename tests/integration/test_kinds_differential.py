@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.kinds_corpus import CASES, NAMESPACE
+from tests.integration import kinds_corpus, kinds_corpus_pods
+from tests.integration.kinds_corpus import NAMESPACE
 from tests.peers.build import Unavailable, built
 from tests.peers.cluster import ADMIN, Cluster
 from tests.peers.ours import our_server
@@ -37,6 +38,7 @@ ACCEPTED = {
     "vac create": "no finalizer: nobody here uses the class, so nobody protects it",
     "rev patch1": "upstream compares the bytes of data, not what they say",
 }
+CASES = [*kinds_corpus.CASES, *kinds_corpus_pods.CASES]
 UNSTABLE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "lastTransitionTime")
 # Alone, our server gives pods no account: none of the controllers that make it is there.
 ACCOUNT = (("serviceAccount", "default"), ("serviceAccountName", "default"))

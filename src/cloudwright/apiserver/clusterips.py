@@ -32,7 +32,7 @@ class ClusterIPs:
         except ValueError:
             return "must be an IPv4 address, None or empty"
         if parsed not in self.network:
-            return f"the provided IP is not in the valid range {self.network}"
+            return "the provided network does not match the current range"
         if parsed in (self.network.network_address, self.network.broadcast_address):
             return "the network's first and last address cannot be used"
         if self._holders.get(address, holder) != holder:

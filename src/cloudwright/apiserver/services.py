@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import Any
 
 from cloudwright.apiserver.clusterips import ClusterIPs
+from cloudwright.apiserver.errors import invalid
 from cloudwright.apiserver.special import Special
 from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds import service as rules
-from cloudwright.model.objects import Object, uid_of
+from cloudwright.model.objects import Object, name_of, uid_of
 
 
 def wants_ports(spec: Object) -> bool:
@@ -54,6 +55,11 @@ class ServiceWrite(Special):
             self._settle(spec, before)
             self._settle_ports(spec)
             self._kept_ports = set(numbers(spec))
+            if self._errors:
+                # What cannot be given out is told first and alone, as upstream does.
+                self.__exit__(None, None, None)
+                causes = [error.as_cause() for error in self._errors]
+                raise invalid("", "Service", name_of(new), causes)
 
     def _settle(self, spec: Object, before: Object) -> None:
         had = before.get("clusterIP") or ""
@@ -75,7 +81,7 @@ class ServiceWrite(Special):
         if wanted and wanted not in ("None", had):
             problem = self._addresses.problem(wanted, self._holder)
             if problem:
-                path = "spec.clusterIPs[0]"
+                path = "spec.clusterIPs"
                 message = f"failed to allocate IP {wanted}: {problem}"
                 self._errors.append(fields.invalid(path, [wanted], message))
                 return

@@ -17,6 +17,7 @@ Reason = Literal[
     "NotSupported",
     "TooLong",
     "TooMany",
+    "NotFound",
 ]
 
 _TITLES: dict[str, str] = {
@@ -29,6 +30,7 @@ _TITLES: dict[str, str] = {
     "NotSupported": "Unsupported value",
     "TooLong": "Too long",
     "TooMany": "Too many",
+    "NotFound": "Not found",
 }
 _WITHOUT_VALUE = ("Required", "Forbidden", "TooLong", "Unknown")
 OMITTED: object = object()
@@ -110,6 +112,11 @@ def not_supported(path: str, value: object, allowed: Iterable[str]) -> FieldErro
 def too_long(path: str, limit: int, unit: str = "bytes") -> FieldError:
     """The text is longer than ``limit``."""
     return FieldError(path, "TooLong", f"may not be more than {limit} {unit}")
+
+
+def not_found(path: str, value: object) -> FieldError:
+    """The value names something that is not there."""
+    return FieldError(path, "NotFound", "", value)
 
 
 def too_many(path: str, count: int, limit: int) -> FieldError:

@@ -156,7 +156,7 @@ def qualified_name_problems(text: str) -> list[str]:
         else:
             problems += [f"prefix part {problem}" for problem in dns_subdomain_problems(prefix)]
     if not name:
-        return [*problems, "name part must be non-empty"]
+        problems.append("name part must be non-empty")
     problems += [f"name part {problem}" for problem in _NAME.problems(name)]
     return problems
 

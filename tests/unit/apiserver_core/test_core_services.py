@@ -45,7 +45,7 @@ async def test_addresses_can_be_asked_for_once(api: Api) -> None:
     assert await address(api, "a", clusterIP="10.96.7.7") == "10.96.7.7"
     for wanted, text in (
         ("10.96.7.7", "already allocated"),
-        ("192.0.2.1", "not in the valid range"),
+        ("192.0.2.1", "does not match the current range"),
         ("10.96.0.0", "first and last"),
         ("nonsense", "must be an IPv4 address"),
     ):

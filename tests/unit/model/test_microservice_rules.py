@@ -175,7 +175,7 @@ def test_a_canary_needs_room_for_its_name() -> None:
             {"ports": [{"name": "a", "port": 1}, {"name": "b", "port": 1}]},
             "spec.ports[1].port: Duplicate value: 1",
         ),
-        ({"env": [{"name": "a b"}]}, "spec.env[0].name: Invalid value"),
+        ({"env": [{"name": "a=b"}]}, "spec.env[0].name: Invalid value"),
         ({"config": {"a/b": ""}}, "spec.config[a/b]: Invalid value"),
         ({"configPath": "etc"}, "spec.configPath: Invalid value"),
         ({"configPath": "/"}, "must not be the root directory"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
-from cloudwright.model import fields, names, quantities
+from cloudwright.model import fields, names
 from cloudwright.model.fields import FieldError
+from cloudwright.model.kinds import requirements
 from cloudwright.model.kinds.spec import (
     mapping,
     members,
@@ -24,7 +24,20 @@ SIDECAR_UID = 1337
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-_ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef")
+_ENV_SOURCES = (*("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"),)
+_ONE_SOURCE = (
+    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or "
+    "`fileKeyRef`"
+)
+_FIELDS = (
+    *("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName"),
+    *("spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP"),
+    *("status.podIPs", "metadata.labels", "metadata.annotations", "spec.restartPolicy"),
+    *("spec.schedulerName", "spec.hostNetwork", "status.phase", "status.nominatedNodeName"),
+)
+_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['[^']+'\]")
+_SYSCTL = re.compile(r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?")
+_ID_MAX = 2**31 - 1
 
 
 def containers(spec: Object, path: str) -> list[FieldError]:
@@ -34,14 +47,28 @@ def containers(spec: Object, path: str) -> list[FieldError]:
         return [fields.required(f"{path}.containers")]
     found: list[FieldError] = []
     seen: set[str] = set()
-    for kind in ("initContainers", "containers"):
+    for kind in ("containers", "initContainers"):
         for index, container in enumerate(members(spec, kind)):
             where = f"{path}.{kind}[{index}]"
             name = str(container.get("name") or "")
+            found += _container(container, where, volumes)
+            if kind == "initContainers":
+                found += _init_errors(container, where)
             if name in seen and name:
                 found.append(fields.duplicate(f"{where}.name", name))
             seen.add(name)
-            found += _container(container, where, volumes)
+    return found
+
+
+def _init_errors(container: Object, path: str) -> list[FieldError]:
+    """An init container has probes only if it goes on running beside the others."""
+    found = one_of(container, path, "restartPolicy", ("Always", "Never", "OnFailure"))
+    if container.get("restartPolicy") == "Always":
+        return found
+    message = "may not be set for init containers without restartPolicy=Always"
+    for key in ("lifecycle", *_PROBES):
+        if container.get(key) is not None:
+            found.append(fields.forbidden(f"{path}.{key}", message))
     return found
 
 
@@ -62,8 +89,10 @@ def env(entries: list[Any], path: str) -> list[FieldError]:
         name = str(entry.get("name") or "")
         if not name:
             found.append(fields.required(f"{where}.name"))
-        else:
-            found += wrong(f"{where}.name", name, names.env_name_problems(name))
+        elif not all(" " <= sign <= "~" and sign != "=" for sign in name):
+            message = "a valid environment variable name must consist only of printable ASCII "
+            message += "characters other than '='"
+            found.append(fields.invalid(f"{where}.name", name, message))
         if (source := entry.get("valueFrom")) is not None:
             found += _env_source(source, entry, f"{where}.valueFrom")
     return found
@@ -73,7 +102,7 @@ def _env_source(source: Object, entry: Object, path: str) -> list[FieldError]:
     chosen = [name for name in _ENV_SOURCES if source.get(name)]
     if len(chosen) != 1:
         message = "may not have more than one field specified at a time"
-        text = message if chosen else f"must specify one of: {', '.join(_ENV_SOURCES)}"
+        text = message if chosen else _ONE_SOURCE
         return [fields.invalid(path, "", text)]
     if entry.get("value"):
         message = "may not be specified when `value` is not empty"
@@ -84,35 +113,36 @@ def _env_source(source: Object, entry: Object, path: str) -> list[FieldError]:
     value = str(reference.get(needed) or "")
     if not value:
         return [fields.required(where)]
+    if chosen[0] == "fieldRef" and value not in _FIELDS and not _SUBSCRIPT.fullmatch(value):
+        message = f"error converting fieldPath: field label not supported: {value}"
+        return [fields.invalid(where, value, message)]
     return wrong(where, value, names.config_key_problems(value)) if needed == "key" else []
 
 
-def resources(given: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Errors of ``resources``: quantities, and requests that exceed their limits."""
-    found: list[FieldError] = []
-    amounts: dict[str, dict[str, Decimal]] = {"limits": {}, "requests": {}}
-    for kind, parsed in amounts.items():
-        for name, value in mapping(given, kind).items():
-            if kind == "requests" and mapping(given, "limits").get(name) == value:
-                continue  # filled in from the limit, and told there
-            where = f"{path}.{kind}[{name}]"
-            problems = quantities.problems(value)
-            found += wrong(where, value, problems)
-            found += wrong(where, name, names.qualified_name_problems(name))
-            if not problems:
-                parsed[name] = quantities.parse(value)
-    for name, amount in amounts["requests"].items():
-        limit = amounts["limits"].get(name)
-        if limit is not None and amount > limit:
-            shown = given["requests"][name]
-            message = f"must be less than or equal to {name} limit of {given['limits'][name]}"
-            found.append(fields.invalid(f"{path}.requests", shown, message))
-    return found
+def id_errors(value: Any, path: str) -> list[FieldError]:
+    """What is wrong with the number of a user or group, where it is given."""
+    if value is None or 0 <= value <= _ID_MAX:
+        return []
+    message = f"must be between 0 and {_ID_MAX}, inclusive"
+    return [fields.invalid(path, value, message)]
 
 
 def security(context: Mapping[str, Any], path: str) -> list[FieldError]:
     """Errors of a security context: what no pod may be here."""
-    found = not_negative(context, path, "runAsUser", "runAsGroup", "fsGroup")
+    found: list[FieldError] = []
+    for key in ("runAsUser", "runAsGroup", "fsGroup"):
+        found += id_errors(context.get(key), f"{path}.{key}")
+    for index, group in enumerate(members(context, "supplementalGroups")):
+        found += id_errors(group, f"{path}.supplementalGroups[{index}]")
+    for index, one in enumerate(members(context, "sysctls")):
+        name = str(one.get("name") or "")
+        if len(name) > 253 or _SYSCTL.fullmatch(name) is None:
+            message = f"must have at most 253 characters and match regex ^{_SYSCTL.pattern}$"
+            found.append(fields.invalid(f"{path}.sysctls[{index}].name", name, message))
+    found += one_of(context, path, "fsGroupChangePolicy", ("Always", "OnRootMismatch"))
+    if (profile := context.get("seccompProfile")) is not None:
+        kinds = ("Localhost", "RuntimeDefault", "Unconfined")
+        found += one_of(profile, f"{path}.seccompProfile", "type", kinds)
     for key in ("runAsUser", "runAsGroup"):
         if context.get(key) == SIDECAR_UID:
             message = f"{SIDECAR_UID} is reserved for the sidecar: choose another number"
@@ -124,7 +154,7 @@ def security(context: Mapping[str, Any], path: str) -> list[FieldError]:
         message = "must not be 0 when runAsNonRoot is true"
         found.append(fields.invalid(f"{path}.runAsUser", 0, message))
     if context.get("procMount") not in (None, "Default"):
-        found += one_of(context, path, "procMount", ("Default",))
+        found += one_of(context, path, "procMount", ("Default", "Unmasked"))
     return found
 
 
@@ -139,13 +169,19 @@ def _container(container: Object, path: str, volumes: set[str]) -> list[FieldErr
         found.append(fields.required(f"{path}.image"))
     else:
         found += wrong(f"{path}.image", image, image_problems(image))
-    found += one_of(container, path, "imagePullPolicy", ("Always", "IfNotPresent", "Never"))
     found += one_of(container, path, "terminationMessagePolicy", ("File", "FallbackToLogsOnError"))
+    found += one_of(container, path, "imagePullPolicy", ("Always", "IfNotPresent", "Never"))
     ports = members(container, "ports")
     found += _ports(ports, f"{path}.ports")
     found += env(members(container, "env"), f"{path}.env")
     found += _env_from(members(container, "envFrom"), f"{path}.envFrom")
     found += _mounts(members(container, "volumeMounts"), f"{path}.volumeMounts", volumes)
+    for index, device in enumerate(members(container, "volumeDevices")):
+        where = f"{path}.volumeDevices[{index}]"
+        if device.get("name") not in volumes:
+            found.append(fields.not_found(f"{where}.name", device.get("name") or ""))
+        if not device.get("devicePath"):
+            found.append(fields.required(f"{where}.devicePath"))
     named = {str(port["name"]) for port in ports if port.get("name")}
     for kind in _PROBES:
         if (probe := container.get(kind)) is not None:
@@ -153,7 +189,7 @@ def _container(container: Object, path: str, volumes: set[str]) -> list[FieldErr
     for kind, handler in mapping(container, "lifecycle").items():
         if isinstance(handler, dict):
             found += _handler(handler, f"{path}.lifecycle.{kind}", named)
-    found += resources(mapping(container, "resources"), f"{path}.resources")
+    found += requirements.errors(mapping(container, "resources"), f"{path}.resources")
     return found + security(mapping(container, "securityContext"), f"{path}.securityContext")
 
 
@@ -166,7 +202,7 @@ def _ports(ports: list[Any], path: str) -> list[FieldError]:
             name = str(port["name"])
             found += wrong(f"{where}.name", name, names.port_name_problems(name))
         number = port.get("containerPort")
-        if number is None:
+        if not number:
             found.append(fields.required(f"{where}.containerPort"))
         else:
             found += wrong(f"{where}.containerPort", number, names.port_problems(number))
@@ -184,40 +220,41 @@ def _ports(ports: list[Any], path: str) -> list[FieldError]:
 def _env_from(entries: list[Any], path: str) -> list[FieldError]:
     found: list[FieldError] = []
     for index, entry in enumerate(entries):
-        chosen = [name for name in ("configMapRef", "secretRef") if entry.get(name)]
-        if len(chosen) != 1:
+        chosen = [n for n in ("configMapRef", "secretRef") if entry.get(n) is not None]
+        for name in chosen:
+            if not entry[name].get("name"):
+                found.append(fields.required(f"{path}[{index}].{name}.name"))
+        if not chosen:
             message = "must specify one of: `configMapRef` or `secretRef`"
-            found.append(fields.invalid(f"{path}[{index}]", "", message))
-        elif not entry[chosen[0]].get("name"):
-            found.append(fields.required(f"{path}[{index}].{chosen[0]}.name"))
+            found.append(fields.invalid(path, "", message))
+        elif len(chosen) > 1:
+            message = "may not have more than one field specified at a time"
+            found.append(fields.invalid(path, "", message))
     return found
 
 
 def _mounts(mounts: list[Any], path: str, volumes: set[str]) -> list[FieldError]:
     found: list[FieldError] = []
+    seen: set[str] = set()
     for index, mount in enumerate(mounts):
         where = f"{path}[{index}]"
         name = str(mount.get("name") or "")
         if not name:
             found.append(fields.required(f"{where}.name"))
-        elif name not in volumes:
-            found.append(fields.invalid(f"{where}.name", name, "there is no volume of this name"))
+        if name not in volumes:
+            found.append(fields.not_found(f"{where}.name", name))
         target = str(mount.get("mountPath") or "")
         if not target:
             found.append(fields.required(f"{where}.mountPath"))
-        for key in ("mountPath", "subPath"):
-            text = str(mount.get(key) or "")
-            if ".." in text.split("/"):
-                found.append(fields.invalid(f"{where}.{key}", text, "must not contain '..'"))
-        if str(mount.get("subPath") or "").startswith("/"):
-            message = "must be a relative path"
-            found.append(fields.invalid(f"{where}.subPath", mount["subPath"], message))
-    seen: set[str] = set()
-    for index, mount in enumerate(mounts):
-        target = str(mount.get("mountPath") or "")
-        if target and target in seen:
-            found.append(fields.invalid(f"{path}[{index}].mountPath", target, "must be unique"))
+        if target in seen:
+            found.append(fields.invalid(f"{where}.mountPath", target, "must be unique"))
         seen.add(target)
+        for key in ("subPath", "subPathExpr"):
+            text = str(mount.get(key) or "")
+            if text.startswith("/"):
+                found.append(fields.invalid(f"{path}.{key}", text, "must be a relative path"))
+            if ".." in text.split("/"):
+                found.append(fields.invalid(f"{path}.{key}", text, "must not contain '..'"))
     return found
 
 
@@ -234,7 +271,7 @@ def _probe(probe: Object, path: str, kind: str, ports: set[str]) -> list[FieldEr
 
 
 def _handler(handler: Object, path: str, ports: set[str]) -> list[FieldError]:
-    chosen = [name for name in _HANDLERS if handler.get(name)]
+    chosen = [name for name in _HANDLERS if handler.get(name) is not None]
     if not chosen:
         return [fields.required(path, "must specify a handler type")]
     if len(chosen) > 1:

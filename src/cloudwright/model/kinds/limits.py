@@ -86,9 +86,10 @@ _ORDER = (
 
 def _order_errors(item: Object, path: str) -> list[FieldError]:
     found: list[FieldError] = []
-    names_ = sorted({name for key in _KINDS for name in mapping(item, key)})
+    keys = ("max", "min", "maxLimitRequestRatio") if item.get("type") == "Pod" else _KINDS
+    names_ = sorted({name for key in keys for name in mapping(item, key)})
     for name in names_:
-        values = {key: mapping(item, key)[name] for key in _KINDS if name in mapping(item, key)}
+        values = {key: mapping(item, key)[name] for key in keys if name in mapping(item, key)}
         for low, high, where, shown, words in _ORDER:
             if low not in values or high not in values:
                 continue

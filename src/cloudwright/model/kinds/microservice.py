@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudwright.model import fields, names, resources, schemas
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds import containers
+from cloudwright.model.kinds import containers, requirements
 from cloudwright.model.kinds.rollouts import autoscaling_errors, rollout_errors
 from cloudwright.model.kinds.route import host_problems, path_problems, traffic_errors
 from cloudwright.model.kinds.spec import (
@@ -93,7 +93,7 @@ def spec_errors(service: Object) -> list[FieldError]:
     for key in _PROBES:
         if (path := spec.get(key)) is not None and not str(path).startswith("/"):
             found.append(fields.invalid(f"spec.{key}", path, "must start with '/'"))
-    found += containers.resources(mapping(spec, "resources"), "spec.resources")
+    found += requirements.errors(mapping(spec, "resources"), "spec.resources")
     found += containers.security(mapping(spec, "securityContext"), "spec.securityContext")
     found += _dependencies(service, members(spec, "dependencies"))
     for key in ("preStopHook", "postRolloutHook"):

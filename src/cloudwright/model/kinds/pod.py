@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudwright.model import fields, names, resources
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds import containers, defaults, labels
+from cloudwright.model.kinds import containers, defaults, labels, scheduling
 from cloudwright.model.kinds.spec import (
     KindSpec,
     mapping,
@@ -46,6 +46,7 @@ def spec_errors(spec: Object, path: str) -> list[FieldError]:
     for key, message in _HOST.items():
         if spec.get(key):
             found.append(fields.forbidden(f"{path}.{key}", f"is not supported: {message}"))
+    found += scheduling.errors(spec, path)
     account = str(spec.get("serviceAccountName") or "")
     if account:
         problems = names.dns_subdomain_problems(account)

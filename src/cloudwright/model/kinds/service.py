@@ -60,7 +60,7 @@ def _check(service: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(service, "spec")
     ports, kind = members(spec, "ports"), spec.get("type")
     headless = spec.get("clusterIP") == "None"
-    found: list[FieldError] = []
+    found = _family_errors(spec)
     if not ports and not headless and kind != "ExternalName":
         found.append(fields.required("spec.ports"))
     if kind == "LoadBalancer" and headless:
@@ -85,8 +85,24 @@ def _check(service: Object, old: Object | None) -> list[FieldError]:
     found += one_of(spec, "spec", "type", _TYPES)
     found += _node_port_errors(ports, str(kind))
     found += _source_errors(spec)
-    found += _policy_errors(spec)
     found += _class_errors(spec, old and mapping(old, "spec"))
+    return found + _policy_errors(spec)
+
+
+def _family_errors(spec: Object) -> list[FieldError]:
+    """This cluster has IPv4, and nothing else."""
+    found: list[FieldError] = []
+    families, policy = members(spec, "ipFamilies"), spec.get("ipFamilyPolicy")
+    if policy == "RequireDualStack":
+        message = "this cluster is not configured for dual-stack services"
+        found.append(fields.invalid("spec.ipFamilyPolicy", policy, message))
+    for index, family in enumerate(families):
+        if family == "IPv6":
+            message = "not configured on this cluster"
+            found.append(fields.invalid(f"spec.ipFamilies[{index}]", family, message))
+        elif family != "IPv4":
+            where = f"spec.ipFamilies[{index}]"
+            found.append(fields.not_supported(where, family, ("IPv4", "IPv6")))
     return found
 
 
