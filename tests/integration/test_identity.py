@@ -342,3 +342,39 @@ def _until(holds, seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(0.1)
+
+
+def test_a_server_that_audits(tmp_path):
+    log = tmp_path / "audit" / "audit.log"
+    command = [foreign.python(), "-m", "cloudwright.apiserver", "--state-dir", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--audit-policy", "default"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        kubeconfig = tmp_path / "user" / "kubeconfig"
+        found = foreign.kubectl_on_path()
+        words = [found or "kubectl", f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}/cache"]
+        try:
+            if found is None:
+                pytest.skip("no kubectl on this machine, and none can be fetched")
+            _until(kubeconfig.exists)
+            _until(lambda: subprocess.run([*words, "version"], capture_output=True).returncode == 0)
+            for what in (
+                ("create", "secret", "generic", "keys", "--from-literal=password=hunter2"),
+                ("create", "role", "reader", "--verb=get", "--resource=pods"),
+                ("get", "secrets", "--as=eve"),
+            ):
+                subprocess.run([*words, *what], capture_output=True)
+            _until(lambda: log.exists() and log.read_text().count("\n") >= 2)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    by_resource = {event["objectRef"]["resource"]: event for event in events}
+    assert "requestObject" not in by_resource["secrets"]
+    assert "hunter2" not in log.read_text()
+    made = by_resource["roles"]
+    assert made["requestObject"]["rules"][0]["resources"] == ["pods"]
+    assert made["user"]["username"] == "cloudwright-admin"
+    assert made["responseStatus"]["code"] == 201

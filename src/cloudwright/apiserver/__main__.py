@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
@@ -19,6 +20,7 @@ from cloudwright._base.errors import CloudwrightError, UsageError, render
 from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities, tls
+from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.authn import TokenFile
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import CoreConfig, StoreConfig
@@ -48,6 +50,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="beside the usual ones: ServiceAccount (needs somebody who makes the accounts)",
     )
+    words.add_argument(
+        "--audit-policy",
+        default="",
+        metavar="FILE",
+        help="audit.k8s.io/v1 Policy, or `default`; events go to STATE/audit/audit.log",
+    )
+    words.add_argument(
+        "--authentication-config",
+        default="",
+        metavar="FILE",
+        help="further issuers of tokens (apiserver.config.k8s.io/v1)",
+    )
     words.add_argument("--issue-token", metavar="USER", help="print a token for USER and end")
     words.add_argument("--group", action="append", default=[], help="group of --issue-token's USER")
     return words
@@ -58,6 +72,9 @@ async def run(
     config: FaceConfig,
     store_at: str = EMBEDDED,
     core_config: CoreConfig | None = None,
+    *,
+    audit_policy: str = "",
+    issuers: str = "",
 ) -> None:
     """Serve until SIGINT or SIGTERM."""
     pki = tls.Pki(paths.pki)
@@ -66,7 +83,8 @@ async def run(
         authorizer = ChainAuthorizer(store)
         async with (
             bootstrap.running(store, authorizer, config=core_config) as core,
-            identities.running(core, paths, pki.ca.certificate_pem) as known,
+            auditing.running(core, audit_policy, paths.state / "audit" / "audit.log"),
+            identities.running(core, paths, pki.ca.certificate_pem, issuers) as known,
             serve(
                 core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
             ) as serving,
@@ -105,7 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{token}\n")
             return 0
         face = FaceConfig(host=options.host, port=options.port)
-        anyio.run(run, paths, face, options.store, core_of(options.enable_admission_plugins))
+        wanted = core_of(options.enable_admission_plugins)
+        serve_all = partial(
+            run, audit_policy=options.audit_policy, issuers=options.authentication_config
+        )
+        anyio.run(serve_all, paths, face, options.store, wanted)
     except CloudwrightError as error:
         sys.stderr.write(f"{render(error)}\n")
         return error.exit_code

@@ -311,3 +311,39 @@ def test_user_names_of_accounts():
     assert split_username("system:serviceaccount:ns:name") == ("ns", "name")
     for name in ("system:serviceaccount:ns", "system:serviceaccount::x", "ann", "a:b:c:d"):
         assert split_username(name) is None
+
+
+async def test_tokens_bound_to_secrets_and_nodes_end_with_them(world):
+    secrets, nodes = "/api/v1/namespaces/default/secrets", "/api/v1/nodes"
+    await world.api.create(secrets, {"metadata": {"name": "s"}})
+    await world.api.create(nodes, {"metadata": {"name": "n"}})
+    held = [
+        await world.token(boundObjectRef={"kind": kind, "apiVersion": "v1", "name": name})
+        for kind, name in (("Secret", "s"), ("Node", "n"))
+    ]
+    for token in held:
+        assert await world.tokens.by_token(token)
+    await world.api.delete(f"{secrets}/s")
+    assert "has been invalidated" in await world.refused(held[0])
+    user, _ = await world.tokens.by_token(held[1])
+    assert dict(user.extra)["authentication.kubernetes.io/node-name"] == ("n",)
+    await world.api.delete(f"{nodes}/n")
+    await world.api.create(nodes, {"metadata": {"name": "n"}})
+    assert "does not match service account node ref claim" in await world.refused(held[1])
+
+
+async def test_a_dry_run_gives_no_token(world):
+    answer = await world.api.create(TOKEN, {"spec": {}}, dryRun="All")
+    assert "status" not in answer
+
+
+async def test_names_in_the_body_must_be_those_of_the_path(world):
+    for field, value in (("name", "other"), ("namespace", "other")):
+        body = {"metadata": {field: value}, "spec": {}}
+        answer = await world.api.create(TOKEN, body, status=422)
+        assert f"must match the service account {field} if specified" in answer["message"]
+    answer = await world.api.create(TOKEN, {"metadata": {"uid": "x"}, "spec": {}}, status=409)
+    assert "does not match the UID of the service account" in answer["message"]
+    answer = await world.api.create(TOKEN, {"kind": "Pod", "apiVersion": "v1"}, status=400)
+    assert "this path serves authentication.k8s.io/v1 TokenRequest" in answer["message"]
+    assert (await world.api.get(TOKEN, status=405))["reason"] == "MethodNotAllowed"
