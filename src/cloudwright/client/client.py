@@ -151,6 +151,37 @@ class Client:
         )
         return dict(await self._ask(request))
 
+    async def apply_server_side(
+        self,
+        resource: Resource,
+        obj: Object,
+        namespace: str | None = None,
+        *,
+        field_manager: str,
+        force: bool = False,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """Make ``obj``'s fields so and own them; what the manager applied before and does not now
+        is given up. Say in ``obj`` only what is meant, with ``apiVersion``, ``kind`` and name.
+
+        Raises Conflict (``causes`` name field and owner) unless ``force``, Invalid, Forbidden.
+        """
+        query = [*_dry(dry_run), ("fieldManager", field_manager)]
+        if force:
+            query.append(("force", "true"))
+        request = requests.write(
+            "PATCH",
+            resource,
+            self._space(resource, namespace_of(obj) or namespace),
+            name_of(obj),
+            subresource,
+            body=orjson.dumps(obj),
+            content_type=requests.PATCH_TYPES["apply"],
+            query=query,
+        )
+        return dict(await self._ask(request))
+
     async def patch_status(
         self, resource: Resource, name: str, status: Object, namespace: str | None = None
     ) -> Object:

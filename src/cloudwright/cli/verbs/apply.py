@@ -4,13 +4,14 @@ alone.
   cloudwright apply -f service.yaml
   cloudwright apply -f examples/01-shop/shop.yaml --wait
   cat service.yaml | cloudwright apply -f - --dry-run=server
+  cloudwright apply -f service.yaml --server-side --field-manager=ci
 """
 
 from __future__ import annotations
 
 import argparse
 
-from cloudwright._base.errors import CloudwrightError
+from cloudwright._base.errors import CloudwrightError, UsageError
 from cloudwright.cli import manifests, output, sessions
 from cloudwright.cli.manifests import Manifest
 from cloudwright.cli.sessions import Session
@@ -28,11 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="", metavar="FORM", help="name, json, yaml")
     parser.add_argument("--wait", action="store_true", help="until everything is ready")
     parser.add_argument("--timeout", default="120s", metavar="TIME", help="for --wait")
+    parser.add_argument("--server-side", action="store_true", help="let the server merge and own")
+    parser.add_argument(
+        "--force-conflicts", action="store_true", help="take what others own (--server-side)"
+    )
+    parser.add_argument("--field-manager", default="", metavar="NAME", help="who owns the fields")
     parser.add_argument("--validate", default="strict", choices=("strict", "warn", "ignore"))
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Apply every object; the first that is refused ends it (what was applied before stays)."""
+    _check(args)
     form = output.check(args.output)
     found = manifests.read(args.filename, recursive=args.recursive)
     timeout = sessions.seconds(args.timeout)
@@ -43,8 +50,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         resource = _resource(session, manifest)
         space = session.space(resource, manifest.body)
         with_place = _Pointing(manifest)
+        apply = _apply_server_side if args.server_side else _apply
         with with_place:
-            obj, word, warnings = _apply(session, resource, space, manifest.body, args)
+            obj, word, warnings = apply(session, resource, space, manifest.body, args)
         for warning in warnings:
             terminal.warn(warning)
         results.append({"apiVersion": resource.api_version, "kind": resource.kind, **obj})
@@ -64,6 +72,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    if args.force_conflicts and not args.server_side:
+        raise UsageError("--force-conflicts only works with --server-side")
+    if args.server_side and args.dry_run == "client":
+        raise UsageError(
+            "--dry-run=client does not work with --server-side",
+            hint="did you mean --dry-run=server?",
+        )
+
+
 class _Pointing:
     """Lets the API's refusal point at the line of the file."""
 
@@ -78,7 +96,9 @@ class _Pointing:
 
         if isinstance(error, ApiError) and error.place is None:
             causes = error.causes
-            fields = [str(cause.get("field", "")) for cause in causes]
+            fields = [str(cause.get("field", "")).removeprefix(".") for cause in causes]
+            if causes and causes[0].get("reason") == "FieldManagerConflict":
+                error.hint = "--force-conflicts takes these fields; or leave them out of the file"
             error.place = self._manifest.place(fields[0] if fields else "kind")
             if len(causes) == 1 and causes[0].get("message"):
                 error.cause = f"{fields[0]}: {causes[0]['message']}"
@@ -94,6 +114,30 @@ def _resource(session: Session, manifest: Manifest) -> Resource:
     raise AssertionError("unreachable")
 
 
+def _apply_server_side(
+    session: Session, resource: Resource, space: str, body: Object, args: argparse.Namespace
+) -> tuple[Object, str, list[str]]:
+    from cloudwright.client.requests import PATCH_TYPES
+
+    query = [
+        *sessions.dry_query(args),
+        ("fieldManager", args.field_manager or "cloudwright"),
+        ("fieldValidation", args.validate.capitalize()),
+    ]
+    if args.force_conflicts:
+        query.append(("force", "true"))
+    changed, warnings = session.client.write(
+        "PATCH",
+        resource,
+        space,
+        name_of(body),
+        body,
+        content_type=PATCH_TYPES["apply"],
+        query=query,
+    )
+    return changed, "serverside-applied", warnings
+
+
 def _apply(
     session: Session, resource: Resource, space: str, body: Object, args: argparse.Namespace
 ) -> tuple[Object, str, list[str]]:
@@ -101,7 +145,11 @@ def _apply(
     from cloudwright.client.errors import AlreadyExists, NotFound
     from cloudwright.client.requests import PATCH_TYPES
 
-    query = [*sessions.dry_query(args), ("fieldValidation", args.validate.capitalize())]
+    query = [
+        *sessions.dry_query(args),
+        ("fieldManager", args.field_manager or "cloudwright-client-side-apply"),
+        ("fieldValidation", args.validate.capitalize()),
+    ]
     wanted = applies.annotated(body)
     name = name_of(body)
     try:
