@@ -345,6 +345,9 @@ def _until(holds, seconds: float = 30.0) -> None:
 
 
 def test_a_server_that_audits(tmp_path):
+    found = foreign.kubectl_on_path()
+    if found is None:
+        pytest.skip("no kubectl on this machine, and none can be fetched")
     log = tmp_path / "audit" / "audit.log"
     command = [foreign.python(), "-m", "cloudwright.apiserver", "--state-dir", str(tmp_path)]
     with subprocess.Popen(
@@ -353,11 +356,8 @@ def test_a_server_that_audits(tmp_path):
         stderr=subprocess.DEVNULL,
     ) as process:
         kubeconfig = tmp_path / "user" / "kubeconfig"
-        found = foreign.kubectl_on_path()
-        words = [found or "kubectl", f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}/cache"]
+        words = [found, f"--kubeconfig={kubeconfig}", f"--cache-dir={tmp_path}/cache"]
         try:
-            if found is None:
-                pytest.skip("no kubectl on this machine, and none can be fetched")
             _until(kubeconfig.exists)
             _until(lambda: subprocess.run([*words, "version"], capture_output=True).returncode == 0)
             for what in (
