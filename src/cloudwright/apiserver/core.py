@@ -220,6 +220,7 @@ class ApiCore:
             found = [one for one in self.registry.all() if one.resource.group == group]
             if any(one.custom and one.resource.plural == plural for one in found):
                 self.registry.remove(group, plural)
+            await definitions.reconsider(self, call.user, group)
         elif call.served.custom:
             await definitions.clean_up(self, call.user, qualified(call.plural, call.group))
         elif call.group == "" and call.plural == "services":

@@ -75,8 +75,8 @@ def names_of(crd: Object) -> Names:
 def settle(crd: Object, taken: Iterable[Served], now: datetime) -> bool:
     """Write the status that follows from the names; whether they may be served."""
     wanted = names_of(crd)
-    problem = _conflict(crd, wanted, taken)
     status = crd.setdefault("status", {})
+    problem, accepted = _accepted(crd, wanted, taken, status.get("acceptedNames") or {})
     found = status.get("conditions")
     if problem is None:
         found = _condition(found, "NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
@@ -91,11 +91,16 @@ def settle(crd: Object, taken: Iterable[Served], now: datetime) -> bool:
         message = "CustomResource deletion is in progress"
         found = _condition(found, "Terminating", "True", "InstanceDeletionInProgress", message, now)
     status["conditions"] = found
-    status["acceptedNames"] = wanted.as_json() if problem is None else {"kind": "", "plural": ""}
-    storage = next(one["name"] for one in crd["spec"]["versions"] if one.get("storage"))
+    status["acceptedNames"] = accepted
+    storage = storage_version_of(crd)["name"]
     before = status.get("storedVersions") or []
     status["storedVersions"] = [*before, *([] if storage in before else [storage])]
     return problem is None
+
+
+def accepted(crd: Object) -> bool:
+    """Whether the definition has the names that it asks for."""
+    return conditions.is_true((crd.get("status") or {}).get("conditions"), "NamesAccepted")
 
 
 def established(crd: Object) -> bool:
@@ -227,26 +232,48 @@ def _scale(scale: Object) -> ScalePaths:
     )
 
 
-def _conflict(crd: Object, wanted: Names, taken: Iterable[Served]) -> tuple[str, str] | None:
+def _accepted(
+    crd: Object, wanted: Names, taken: Iterable[Served], before: Object
+) -> tuple[tuple[str, str] | None, Object]:
+    """Reason and message of the last conflict, and the names that are the definition's own.
+
+    A name that was accepted before stays so; each other must not be used in its group.
+    """
     group = crd["spec"]["group"]
-    for entry in taken:
-        other = entry.resource
-        if other.group != group or (other.plural == wanted.plural and entry.custom):
-            continue
-        if other.plural == wanted.plural:
-            if other.kind == wanted.kind:
-                return None  # built in under the same names: the platform serves it itself
-            return "PluralConflict", f'"{wanted.plural}" is already in use'
-        clash = {wanted.plural, wanted.singular, *wanted.short} & {
-            other.plural,
-            other.singular,
-            *other.short_names,
-        }
-        if clash:
-            return "NamesConflict", f'"{min(clash)}" is already in use by {other.plural}'
-        if wanted.kind == other.kind:
-            return "KindConflict", f'"{wanted.kind}" is already in use by {other.plural}'
-    return None
+    others = [one for one in taken if one.resource.group == group]
+    own = [one for one in others if one.resource.plural == wanted.plural]
+    if any(not one.custom and one.resource.kind == wanted.kind for one in own):
+        return None, wanted.as_json()  # built in under the same names: the platform serves it
+    others = [one for one in others if one not in own or not one.custom]
+    resources, kinds = set[str](), set[str]()
+    for one in others:
+        resources |= {one.resource.plural, one.resource.singular, *one.resource.short_names}
+        kinds |= {one.resource.kind, one.list_kind}
+    accepted: Object = {"plural": "", "kind": ""} | before
+    problem: tuple[str, str] | None = None
+    for name, reason, value, used in (
+        ("plural", "PluralConflict", wanted.plural, resources),
+        ("singular", "SingularConflict", wanted.singular, resources),
+        ("shortNames", "ShortNamesConflict", list(wanted.short), resources),
+        ("kind", "KindConflict", wanted.kind, kinds),
+        ("listKind", "ListKindConflict", wanted.list_kind, kinds),
+    ):
+        had = before.get(name) or ()
+        values = value if isinstance(value, list) else [value]
+        fresh = [one for one in values if one not in (had if isinstance(had, list) else [had])]
+        clashes = [f'"{one}" is already in use' for one in fresh if one in used]
+        if clashes:
+            text = clashes[0] if len(clashes) == 1 else f"[{', '.join(clashes)}]"
+            problem = (reason, text)
+        elif value:
+            accepted[name] = value
+        else:
+            accepted.pop(name, None)
+    if wanted.categories:
+        accepted["categories"] = list(wanted.categories)
+    else:
+        accepted.pop("categories", None)
+    return problem, accepted
 
 
 def _condition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,14 @@ async def clean_up(core: ApiCore, user: User, name: str) -> None:
         await _release(core, user, name)
 
 
+async def reconsider(core: ApiCore, user: User, group: str) -> None:
+    """A definition went: another one of its group may now have the names that it asks for."""
+    for record in (await core.store.page(STORAGE)).records:
+        crd = encoding.decode(record.value)
+        if crd["spec"]["group"] == group and not crds.accepted(crd):
+            await _settle_again(core, user, name_of(crd), lambda found: found)
+
+
 async def _delete_instances(core: ApiCore, user: User, served: Served) -> None:
     after, more = "", True
     while more:
@@ -115,14 +123,24 @@ async def _delete_instances(core: ApiCore, user: User, served: Served) -> None:
 
 
 async def _release(core: ApiCore, user: User, name: str) -> None:
+    def alter(crd: Object) -> Object:
+        kept = [one for one in crd["metadata"].get("finalizers", []) if one != crds.CLEANUP]
+        crd["metadata"]["finalizers"] = kept
+        return crd
+
+    await _settle_again(core, user, name, alter)
+
+
+async def _settle_again(
+    core: ApiCore, user: User, name: str, change: Callable[[Object], Object]
+) -> None:
+    """Write a definition, so that its status follows from what is served now."""
     served = core.registry.find(RESOURCE.group, RESOURCE.version, RESOURCE.plural)
     assert served is not None, "definitions are built in"
 
     def alter(crd: Object) -> Object:
-        kept = [one for one in crd["metadata"].get("finalizers", []) if one != crds.CLEANUP]
-        crd["metadata"]["finalizers"] = kept
         crd["metadata"]["resourceVersion"] = ""
-        return crd
+        return change(crd)
 
     try:
         one = _call(user, served, "", name)

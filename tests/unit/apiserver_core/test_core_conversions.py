@@ -186,3 +186,45 @@ async def test_deprecated_versions_warn(api: Api) -> None:
     assert created.headers["warning"] == '299 - "use v2"'
     listed = await api.raw("GET", ROOT.format("v2"))
     assert listed.headers["warning"] == '299 - "example.com/v2 Box is deprecated"'
+
+
+async def test_taken_names_wait_until_they_are_free(api: Api) -> None:
+    first, second = definition(False), definition(False)
+    first["spec"]["names"]["shortNames"] = ["bx"]
+    second["metadata"]["name"] = "bags.example.com"
+    second["spec"]["names"] = {"plural": "bags", "kind": "Box", "shortNames": ["bx", "bg"]}
+    await api.create(CRDS, first)
+    made = await api.create(CRDS, second)
+    states = {one["type"]: (one["status"], one["reason"]) for one in made["status"]["conditions"]}
+    assert states == {
+        "NamesAccepted": ("False", "ListKindConflict"),
+        "Established": ("False", "NotAccepted"),
+    }
+    assert made["status"]["acceptedNames"] == {"plural": "bags", "singular": "box", "kind": ""} or (
+        made["status"]["acceptedNames"] == {"plural": "bags", "kind": ""}
+    )
+    bags = "/apis/example.com/v1/namespaces/default/bags"
+    await api.get(bags, status=404)
+    await api.delete(f"{CRDS}/boxes.example.com")
+    await api.get(f"{CRDS}/boxes.example.com", status=404)
+    found = await api.get(f"{CRDS}/bags.example.com")
+    states = {one["type"]: one["status"] for one in found["status"]["conditions"]}
+    assert states == {"NamesAccepted": "True", "Established": "True"}
+    assert found["status"]["acceptedNames"]["shortNames"] == ["bx", "bg"]
+    assert (await api.get(bags))["items"] == []
+
+
+async def test_an_operator_may_forget_an_old_storage_version(api: Api) -> None:
+    crd = definition(False)
+    await api.create(CRDS, crd)
+    path = f"{CRDS}/boxes.example.com"
+    found = await api.get(path)
+    for one in found["spec"]["versions"]:
+        one["storage"] = one["name"] == "v2"
+    await api.update(path, found)
+    await api.patch(f"{path}/status", {"status": {"storedVersions": ["v2"]}})
+    found = await api.get(path)
+    assert found["status"]["storedVersions"] == ["v2"]
+    found["spec"]["versions"] = [one for one in found["spec"]["versions"] if one["name"] == "v2"]
+    await api.update(path, found)
+    await api.get(ROOT.format("v1"), status=404)
