@@ -66,6 +66,8 @@ async fn attempts(
     } = outgoing;
     parts.version = Version::HTTP_2;
     let mut tried = Vec::new();
+    let relief = cluster.relief();
+    let mut cluster = cluster;
     loop {
         let Some((index, endpoint)) = cluster.pick(&tried, policy.balancer, proxy.now_ms()) else {
             let message = format!("no healthy endpoint of {}", cluster.label);
@@ -92,6 +94,15 @@ async fn attempts(
         tried.push(index);
         record.retries += 1;
         proxy.metrics.retries.fetch_add(1, Ordering::Relaxed);
+        if let Some(other) = relief.as_deref()
+            && tried.len() >= cluster.endpoints.len()
+            && !std::ptr::eq(cluster, other)
+        {
+            // A canary that fails takes no request with it.
+            cluster = other;
+            tried.clear();
+            continue;
+        }
         if again || cluster.endpoints.len() == 1 {
             // Nowhere else to go: give the endpoint a moment.
             let pause = 10 << record.retries.min(5);

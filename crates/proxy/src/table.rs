@@ -28,6 +28,8 @@ pub struct Cluster {
     turn: AtomicUsize,
     /// Set once the whole table is known. Weak, as a Service may name itself.
     split: OnceLock<Vec<(u32, Weak<Cluster>)>>,
+    /// Whose requests it takes a share of: who answers when none of its endpoints can.
+    relief: OnceLock<Weak<Cluster>>,
 }
 
 impl Cluster {
@@ -40,6 +42,13 @@ impl Cluster {
             None => Arc::clone(self),
             Some(split) => draw(split, fastrand::u64(..)).unwrap_or_else(|| Arc::clone(self)),
         }
+    }
+
+    /// Who may answer in its place: the one that it takes a share of, if that has endpoints.
+    #[must_use]
+    pub fn relief(&self) -> Option<Arc<Self>> {
+        let other = self.relief.get()?.upgrade()?;
+        (!other.endpoints.is_empty()).then_some(other)
     }
 
     /// The next endpoint, by preference one that is not in `tried`.
@@ -232,8 +241,11 @@ impl Table {
                 continue;
             };
             let found = service.backends.iter().filter_map(|backend| {
-                self.port(&service.namespace, &backend.service, port.port)
-                    .map(|target| (backend.weight, Arc::downgrade(target)))
+                let target = self.port(&service.namespace, &backend.service, port.port)?;
+                if !Arc::ptr_eq(target, cluster) {
+                    target.relief.get_or_init(|| Arc::downgrade(cluster));
+                }
+                Some((backend.weight, Arc::downgrade(target)))
             });
             cluster.split.get_or_init(|| found.collect());
         }
@@ -265,6 +277,7 @@ impl Table {
                 endpoints: vec![Arc::clone(&endpoint)],
                 turn: AtomicUsize::new(0),
                 split: OnceLock::new(),
+                relief: OnceLock::new(),
             };
             self.by_address
                 .entry(address)
@@ -281,6 +294,7 @@ impl Table {
             endpoints,
             turn: AtomicUsize::new(turn),
             split: OnceLock::new(),
+            relief: OnceLock::new(),
         }
     }
 
@@ -420,6 +434,15 @@ mod tests {
         assert!(share(&with_canary((90, 10), None)) == 0.0);
         // Even when it should get all of them.
         assert!(share(&with_canary((0, 100), None)) == 0.0);
+    }
+
+    #[test]
+    fn who_gives_a_share_answers_when_the_taker_cannot() {
+        let table = with_canary((50, 50), Some("10.244.0.6"));
+        let canary = table.by_host("payment-canary", "default").unwrap();
+        let relief = canary.relief().unwrap();
+        assert_eq!(&*relief.label, "default/payment:80");
+        assert!(relief.relief().is_none());
     }
 
     #[test]

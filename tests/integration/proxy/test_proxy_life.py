@@ -92,6 +92,45 @@ async def test_snapshots_change_under_load(tmp_path: Path) -> None:
         assert (await gateway.config())["version"] == world.snapshot["version"]
 
 
+async def test_shares_change_and_a_canary_comes_and_goes_under_load(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        _gateway, sides, url = await mesh(world, ["web-1", "web-2", "canary-1"])
+        heard: dict[str, int] = {}
+
+        async def publish(weight: int, canary: list[Proxy]) -> None:
+            web = world.service("web", sides[:2])
+            world.service("web-canary", canary, ip="10.96.0.99")
+            shares = [("web", 100 - weight), ("web-canary", weight)]
+            web["backends"] = [{"service": name, "weight": share} for name, share in shares]
+            await world.settle()
+
+        async def sample(count: int) -> float:
+            """The share of the canary among so many requests."""
+            heard.clear()
+            async with aiohttp.ClientSession() as session:
+                for _ in range(count):
+                    async with session.get(url) as got:
+                        assert got.status == 200
+                        name = got.headers["x-mesh-sidecar"]
+                        heard[name] = heard.get(name, 0) + 1
+            return sum(n for name, n in heard.items() if "canary" in name) / count
+
+        async with Load(url) as load:
+            await publish(0, sides[2:])
+            assert await sample(50) == 0
+            await publish(30, sides[2:])
+            assert 0.1 < await sample(300) < 0.5
+            await publish(100, sides[2:])
+            assert await sample(50) == 1
+            # The canary dies without a word, still in the snapshot with every request.
+            await sides[2].stop()
+            await load.until(100)
+            await publish(100, [])
+            assert await sample(50) == 0
+            await load.until(50)
+        assert load.failed == []
+
+
 async def test_certificates_rotate_under_load(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         _gateway, _sides, url = await mesh(world, ["web-1", "web-2"])
