@@ -22,6 +22,7 @@ from cloudwright._base.errors import (
     UsageError,
 )
 from cloudwright.apiserver import calls, encoding, health, negotiation, reviews, synthetic
+from cloudwright.apiserver.admission import connects
 from cloudwright.apiserver.audit import auditor
 from cloudwright.apiserver.authn import Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
@@ -86,9 +87,9 @@ class Face:
         self._v2 = OpenApiV2(core.registry)
         self._v3 = OpenApiV3(core.registry)
         self.health = checks or Health()
-        self.vitals = HttpVitals(core.vitals.registry)
+        self.vitals = HttpVitals(core.vitals)
         self.flow = FlowControl(core.store)
-        core.vitals.registry.register(self.flow.metrics())
+        core.vitals.add(self.flow.metrics())
 
     async def answer(self, request: Request, peer: Peer | None) -> Answer:
         """The answer to ``request`` of ``peer``, encoded as he wants it; every failure is a
@@ -219,6 +220,7 @@ class Face:
                 501, "NotImplemented", "no node is attached to this API server: it has no streams"
             )
         if call.subresource != "log":
+            await connects.admit(self._core, call)
             return Door(pod, call.subresource, call.query, self._streams)
         if call.request.method != "GET":
             raise ApiError(405, "MethodNotAllowed", "a log can only be read")

@@ -7,24 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
+from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 Counts = Callable[[], dict[str, Any]]
 """``FaceServer.counts``."""
@@ -36,12 +25,10 @@ _OWN = "cloudwright_apiserver"
 class HttpVitals:
     """``/metrics`` of one server."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
         self._collector = _HttpCollector()
-        registry.register(self._collector)
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
+        vitals.add(self._collector)
 
     def read(self, counts: Counts) -> None:
         """Show the numbers of this server from now on."""
@@ -49,10 +36,13 @@ class HttpVitals:
 
     def answer(self) -> Reply:
         """All metrics as text."""
-        return Reply(200, {"content-type": CONTENT_TYPE_LATEST}, generate_latest(self._registry))
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+        text = generate_latest(self._vitals.registry)
+        return Reply(200, {"content-type": CONTENT_TYPE_LATEST}, text)
 
 
-class _HttpCollector(Collector):
+class _HttpCollector:
     counts: Counts | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -72,6 +62,8 @@ def _what(labels: _Labels) -> list[str]:
 
 
 def _requests(found: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
     total = CounterMetricFamily(
         "apiserver_request", "Requests by what they are about and code.", labels=(*_WHAT, "code")
     )
@@ -102,6 +94,8 @@ def _requests(found: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _now(found: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
     inflight = GaugeMetricFamily(
         "apiserver_current_inflight_requests",
         "Requests being served, without watches and streams.",
@@ -128,6 +122,8 @@ def _now(found: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _own(found: dict[str, Any]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     objects, size = found["state"]
     for name, text, value in (
         ("connections", "Connections that are open.", found["connections"]),

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 from cloudwright.apiserver.store.interface import Store
 
+if TYPE_CHECKING:  # imported when the metrics are first asked for: a start has no time for it
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
 _PREFIX = "cloudwright_apiserver_store"
+
+
+class Source(Protocol):
+    """A ``prometheus_client`` collector."""
+
+    def collect(self) -> Iterator[Metric]:
+        """One metric for each number."""
 
 
 class Vitals:
     """Metrics of one core; ``registry`` is what ``/metrics`` shows."""
 
-    def __init__(self, store: Store, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
-        self.registry.register(StoreCollector(store))
+    def __init__(self, store: Store) -> None:
+        self._sources: list[Source] = [StoreCollector(store)]
+
+    def add(self, source: Source) -> None:
+        """Show its numbers too. Before the metrics were first asked for."""
+        self._sources.append(source)
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """All sources, and numbers of the process."""
+        from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+        registry = CollectorRegistry()
+        for source in self._sources:
+            registry.register(source)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        return registry
 
 
-class StoreCollector(Collector):
+class StoreCollector:
     """Reads the numbers of one store when it is asked."""
 
     def __init__(self, store: Store) -> None:
@@ -30,6 +53,8 @@ class StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One metric for each number."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         found = self._store.statistics
         for name, text, value in (
             ("writes", "Transactions committed.", found.writes),

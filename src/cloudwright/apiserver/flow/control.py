@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from cloudwright._base import logs
 from cloudwright.apiserver import encoding
@@ -23,6 +20,11 @@ from cloudwright.apiserver.store.interface import Event, Store
 from cloudwright.client.transport import Reply
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import FLOW_SCHEMA, PRIORITY_LEVEL_CONFIGURATION
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from cloudwright.apiserver.vitals import Source
 
 _log = logs.get("apiserver")
 SEATS = 600
@@ -156,7 +158,7 @@ class FlowControl:
         page = await self._store.page(prefix)
         return [encoding.decode(record.value) for record in page.records]
 
-    def metrics(self) -> Collector:
+    def metrics(self) -> Source:
         """What ``/metrics`` shows, with upstream's names."""
         return _Collector(lambda: self._pool)
 
@@ -178,12 +180,14 @@ def _refused(place: Place) -> Reply:
     return Reply(429, headers, _REFUSAL)
 
 
-class _Collector(Collector):
+class _Collector:
     def __init__(self, pool: Callable[[], Pool]) -> None:
         self._pool = pool
 
     def collect(self) -> Iterator[Metric]:
         """One family for each number of the levels."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
         gauges = (
             ("nominal_limit_seats", "Seats by share.", "seats"),
             ("current_executing_requests", "Requests that have a seat.", "executing"),
