@@ -25,13 +25,11 @@ from tests.standards.kubernetes.session import (
 MANAGERS = st.sampled_from(["one", "two", "three"])
 KEYS = st.sampled_from(["a", "b", "c"])
 VALUES = st.sampled_from(["1", "2", ""])
-NAME = "OBJECT"
-"""Stands for the object's name, which is new in each sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request on the object; ``%s`` in ``query`` and body is nothing special."""
+    """One request on the object."""
 
     verb: str
     manager: str = ""
@@ -175,6 +173,148 @@ DEPLOYMENT = Resource(
         },
         st.lists(PARTIAL_CONTAINER, max_size=2, unique_by=lambda entry: entry["name"]),
         PATCHED_METADATA,
+    ),
+)  # fmt: skip
+
+
+SERVICE_PORT = st.builds(
+    lambda port, protocol, more: {"port": port, "protocol": protocol, **more},
+    st.sampled_from([80, 81]),
+    st.sampled_from(["TCP", "UDP"]),
+    optional(targetPort=st.sampled_from([8080, "web"])),
+)
+
+
+def _named(ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ports with the names that several of them need."""
+    return [{**port, "name": f"p{port['port']}{port['protocol'].lower()}"} for port in ports]
+
+
+SERVICE_PORTS = st.lists(
+    SERVICE_PORT, min_size=1, max_size=3,
+    unique_by=lambda port: (port["port"], port["protocol"]),
+).map(_named)  # fmt: skip
+SERVICE_SPEC = st.builds(
+    lambda ports, more: {"ports": ports, **more},
+    SERVICE_PORTS,
+    optional(
+        selector=st.dictionaries(KEYS, VALUES, max_size=2),
+        sessionAffinity=st.sampled_from(["None", "ClientIP"]),
+    ),
+)
+SERVICE = Resource(
+    "services",
+    "",
+    "v1",
+    "Service",
+    st.builds(lambda m, s: {"metadata": m, "spec": s}, METADATA, SERVICE_SPEC),
+    st.builds(
+        lambda m, s: {"metadata": m, "spec": s},
+        PATCHED_METADATA,
+        optional(
+            selector=nullable(st.dictionaries(KEYS, nullable(VALUES), max_size=2)),
+            ports=SERVICE_PORTS,
+        ),
+    ),
+    st.lists(
+        _operation(["/spec/selector", "/spec/ports/0/targetPort"], st.sampled_from([8081, "x"])),
+        max_size=2,
+    ),
+    st.builds(
+        lambda ports, m: {"metadata": m, "spec": {"ports": ports}},
+        st.lists(SERVICE_PORT, max_size=2, unique_by=lambda port: port["port"]).map(_named),
+        PATCHED_METADATA,
+    ),
+)
+
+GADGET = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "gadgets.gen.example.com"},
+    "spec": {
+        "group": "gen.example.com",
+        "scope": "Namespaced",
+        "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "properties": {
+                                    "size": {"type": "integer", "minimum": 0, "default": 1},
+                                    "tags": {
+                                        "type": "array",
+                                        "items": {"type": "string"},
+                                        "x-kubernetes-list-type": "set",
+                                    },
+                                    "plain": {"type": "array", "items": {"type": "string"}},
+                                    "parts": {
+                                        "type": "array",
+                                        "x-kubernetes-list-type": "map",
+                                        "x-kubernetes-list-map-keys": ["id"],
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["id"],
+                                            "properties": {
+                                                "id": {"type": "string"},
+                                                "n": {"type": "integer"},
+                                            },
+                                        },
+                                    },
+                                    "whole": {
+                                        "type": "object",
+                                        "x-kubernetes-map-type": "atomic",
+                                        "additionalProperties": {"type": "string"},
+                                    },
+                                    "free": {
+                                        "type": "object",
+                                        "x-kubernetes-preserve-unknown-fields": True,
+                                    },
+                                },
+                            }
+                        },
+                    }
+                },
+            }
+        ],
+    },
+}
+"""A custom kind with every sort of list and map."""
+PART = st.builds(lambda id, more: {"id": id, **more}, KEYS, optional(n=st.sampled_from([0, 1, -2])))
+GADGET_SPEC = optional(
+    size=st.sampled_from([0, 1, 2]),
+    tags=st.lists(VALUES, max_size=3, unique=True),
+    plain=st.lists(VALUES, max_size=2),
+    parts=st.lists(PART, max_size=3, unique_by=lambda part: part["id"]),
+    whole=st.dictionaries(KEYS, VALUES, max_size=2),
+    free=st.dictionaries(KEYS, st.one_of(VALUES, st.booleans(), LABELS), max_size=2),
+    unknown=VALUES,
+)
+CUSTOM = Resource(
+    "gadgets",
+    "gen.example.com/v1",
+    "gen.example.com/v1",
+    "Gadget",
+    st.builds(lambda m, s: {"metadata": m, "spec": s}, METADATA, GADGET_SPEC),
+    st.builds(
+        lambda m, s: {"metadata": m, "spec": s},
+        PATCHED_METADATA,
+        optional(
+            size=nullable(st.integers(-1, 2)),
+            parts=nullable(st.lists(PART, max_size=2)),
+            whole=nullable(st.dictionaries(KEYS, nullable(VALUES), max_size=2)),
+        ),
+    ),
+    st.lists(
+        _operation(["/spec/size", "/spec/tags/0", "/spec/parts", "/spec/free/a"],
+                   st.one_of(st.integers(-1, 3), VALUES)),
+        max_size=2,
     ),
 )  # fmt: skip
 

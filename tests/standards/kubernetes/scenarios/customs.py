@@ -46,7 +46,7 @@ def establish(s: Session, body: dict[str, Any]) -> str:
     made = s.ask("POST", CRDS, body)
     assert made.status == 201, made.body
     version = body["spec"]["versions"][0]["name"]
-    path = s.path(body["spec"]["names"]["plural"], group=f"{GROUP}/{version}")
+    path = s.path(body["spec"]["names"]["plural"], group=f"{body['spec']['group']}/{version}")
     for _ in range(3000):
         if s.ask("GET", path).status == 200:
             return path
