@@ -113,6 +113,11 @@ def test_a_pod_asks_the_api_as_its_own_service_account(shop: Machine, tmp_path: 
     file.write_text(json.dumps(binding))
     shop.run("apply", "-f", str(file))
     assert shop.run(*words).stdout.split() == ["200", "200", "403"]
+    before = shop.run("token", "create", "default").stdout
+    shop.run("token", "rotate-key")
+    after = shop.run("token", "create", "default", "--duration", "10m").stdout
+    assert before.split(".")[0] != after.split(".")[0], "another key signs"
+    assert shop.run(*words).stdout.split() == ["200", "200", "403"]
 
 
 def test_a_rolling_update_and_a_rollback_lose_no_request(shop: Machine) -> None:

@@ -11,6 +11,7 @@ import anyio
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.paths import Paths
+from cloudwright.apiserver.authn.keys import SigningKeys
 from cloudwright.platform.config import PlatformConfig
 from cloudwright.platform.control import Answer
 from cloudwright.platform.wiring import Parts
@@ -39,6 +40,16 @@ def all_of(paths: Paths, config: PlatformConfig, parts: Parts) -> dict[str, Answ
         "GET /proxies": proxies,
         "POST /rotate": rotate,
     }
+
+
+def rotating(keys: SigningKeys) -> Answer:
+    """The answer that has tokens of service accounts signed with a new key."""
+
+    async def rotate(_: Mapping[str, str]) -> Any:
+        keys.rotate()  # on the loop: nobody may sign with half of a pair
+        return {"key": keys.public.kid}
+
+    return rotate
 
 
 def memory_mb(pid: int) -> float:
