@@ -120,6 +120,38 @@ async def test_exec_is_a_door_for_those_who_may_create(face):
     assert 'cannot create resource "pods/exec"' in status(refused)[1]
 
 
+async def test_a_policy_may_refuse_exec(face):
+    root = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CONNECT"],
+        "resources": ["pods/exec"],
+    }
+    policy = {
+        "metadata": {"name": "p"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [
+                {"expression": "object.command[0] != 'sh'", "message": "no shells"},
+            ],
+        },
+    }
+    binding = {
+        "metadata": {"name": "b"},
+        "spec": {"policyName": "p", "validationActions": ["Deny"]},
+    }
+    assert (await ask(face, "POST", root, body=policy)).status == 201
+    bindings = root.replace("policies", "policybindings")
+    assert (await ask(face, "POST", bindings, body=binding)).status == 201
+    query = (("container", "a"), ("command", "sh"))
+    refused = await ask(face, "GET", EXEC, query=query)
+    assert status(refused)[0] == 422
+    assert "no shells" in status(refused)[1]
+    answer = await ask(face, "GET", EXEC, query=(("container", "a"), ("command", "ls")))
+    assert isinstance(answer, Door)
+
+
 async def test_bodies_in_protobuf_that_cannot_be_read_are_said(face):
     request = Request(
         "POST",

@@ -25,7 +25,7 @@ def describe(review: Review, wanted: Resource) -> dict[str, Any]:
         "operation": review.operation,
         "userInfo": info,
         "dryRun": review.dry_run,
-        "options": _options(review),
+        "options": None if review.operation == "CONNECT" else _options(review),
     }
     if review.subresource:
         request["subResource"] = request["requestSubResource"] = review.subresource
