@@ -1,4 +1,4 @@
-"""Write ``apiserver/store/etcd/pb/etcd_pb2.py``: the messages of etcd's gRPC API that the store uses.
+"""Write ``store/etcd/pb/etcd_pb2.py``: the messages of etcd's gRPC API that the store uses.
 
     python scripts/generate_etcd.py            # fetches etcd's Go module by `go mod download`
     python scripts/generate_etcd.py --check    # fails when the committed files differ
