@@ -21,10 +21,19 @@ from pathlib import Path
 
 MODULE = "go.etcd.io/etcd/api/v3@v3.6.16"
 TARGET = Path(__file__).parent.parent / "src/cloudwright/apiserver/store/etcd/pb"
-ROOTS = (
-    "RangeRequest RangeResponse PutRequest TxnRequest TxnResponse CompactionRequest "
-    "CompactionResponse WatchRequest WatchResponse StatusRequest StatusResponse"
-).split()
+ROOTS = [
+    "RangeRequest",
+    "RangeResponse",
+    "PutRequest",
+    "TxnRequest",
+    "TxnResponse",
+    "CompactionRequest",
+    "CompactionResponse",
+    "WatchRequest",
+    "WatchResponse",
+    "StatusRequest",
+    "StatusResponse",
+]
 BLOCK = re.compile(r"^(message|enum) (\w+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"//[^\n]*")
 OPTION = re.compile(r"^\s*option [^;]*;\n", re.MULTILINE)
