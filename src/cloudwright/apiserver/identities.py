@@ -39,7 +39,7 @@ async def running(
         CloudwrightError: the signing keys cannot be read or made, or the configuration not used.
     """
     wanted = issuers.load(Path(configuration)) if configuration else issuers.Configuration()
-    keys = SigningKeys(paths.state / "apiserver" / "service-accounts")
+    keys = SigningKeys(paths.pki / "service-accounts")
     tokens = AccountTokens(core.store, keys, core.clock)
     others = issuers.IssuerTokens(wanted.issuers, core.clock) if wanted.issuers else None
     authenticator = Authenticator(

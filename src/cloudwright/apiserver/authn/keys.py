@@ -63,15 +63,15 @@ class SigningKeys:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         make_private(directory)
-        self.private, self.public = self._signing()
-        self._known = {self.public.kid: self.public}
-        for file in sorted(directory.glob(f"{_RETIRED}*.pub")):
-            retired = _public(_load(file, load_pem_public_key))
-            self._known[retired.kid] = retired
+        self._read()
 
     def find(self, kid: str) -> PublicKey | None:
-        """The key of that id."""
-        return self._known.get(kid)
+        """The key of that id; another server with the same directory may have made it."""
+        found = self._known.get(kid)
+        if found is None and self._directory.stat().st_mtime_ns != self._stamp:
+            self._read()
+            found = self._known.get(kid)
+        return found
 
     def all(self) -> list[PublicKey]:
         """Every key whose tokens are valid, the signing one first."""
@@ -83,8 +83,15 @@ class SigningKeys:
         file = self._directory / f"{_RETIRED}{self.public.kid}.pub"
         write_atomic(file, data, mode=0o600, durable=True)
         (self._directory / _SIGNING).unlink()
+        self._read()
+
+    def _read(self) -> None:
         self.private, self.public = self._signing()
-        self._known = {self.public.kid: self.public, **self._known}
+        self._stamp = self._directory.stat().st_mtime_ns
+        self._known = {self.public.kid: self.public}
+        for retired in sorted(self._directory.glob(f"{_RETIRED}*.pub")):
+            key = _public(_load(retired, load_pem_public_key))
+            self._known[key.kid] = key
 
     def _signing(self) -> tuple[ec.EllipticCurvePrivateKey, PublicKey]:
         file = self._directory / _SIGNING
