@@ -240,11 +240,11 @@ class SqliteStore:
     async def _commit_group(self) -> None:
         group = self._next_group()
         events: list[Event] = []
-        start = self._clock.monotonic()
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for pending in group:
                 pending.outcome = self._apply(pending.txn, events)
+            start = self._clock.monotonic()
             await self._on_disk(partial(self._writer.execute, "COMMIT"))
         except sqlite3.Error as error:
             self._undo()
