@@ -54,39 +54,54 @@ _CONVERSION_SECONDS = 30.0
 """How long a conversion webhook may take."""
 
 
+Rules = tuple[Admission, ...]
+
+
 class Chain:
     """Calls the rules that are about a review, and asks the others nothing."""
 
     def __init__(self, rules: Iterable[Admission]) -> None:
         self._rules = tuple(rules)
-        self._relevant: dict[tuple[str, str, str, str], tuple[Admission, ...]] = {}
+        self._relevant: dict[tuple[str, str, str, str], tuple[Rules, Rules]] = {}
 
     async def mutate(self, review: Review) -> None:
         """Let each rule change the object, in order."""
-        for rule in self._about(review):
+        for rule in self._about(review)[0]:
             await rule.mutate(review)
 
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """What is wrong, of all rules together."""
         found: list[FieldError] = []
-        for rule in self._about(review):
+        for rule in self._about(review)[1]:
             found += await rule.validate(review)
         return found
 
-    def _about(self, review: Review) -> tuple[Admission, ...]:
+    def _about(self, review: Review) -> tuple[Rules, Rules]:
+        """The rules that may change, and those that may refuse."""
         resource = review.resource
         key = (resource.group, resource.plural, review.operation, review.subresource)
         known = self._relevant.get(key)
         if known is None:
             if len(self._relevant) > 4096:  # subresource names come from requests
                 self._relevant.clear()
-            known = tuple(
+            about = [
                 rule
                 for rule in self._rules
                 if not isinstance(rule, Plugin) or rule.concerns(review)
+            ]
+            known = (
+                tuple(rule for rule in about if _has(rule, "mutate")),
+                tuple(rule for rule in about if _has(rule, "validate")),
             )
             self._relevant[key] = known
         return known
+
+
+def _has(rule: Admission, method: str) -> bool:
+    """Whether a rule does anything at this point."""
+    if isinstance(rule, Plugin):
+        return getattr(type(rule), method) is not getattr(Plugin, method)
+    return method in getattr(rule, "phases", ("mutate", "validate"))
 
 
 def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = None) -> Chain:

@@ -171,6 +171,8 @@ class _Webhooks:
 class MutatingWebhooks(_Webhooks):
     """Called one after the other; those that ask for it once more when a later one changed it."""
 
+    phases = ("mutate",)
+
     def __init__(self, store: Store, around: Surroundings) -> None:
         prefix = f"/{matching.REGISTRATION}/mutatingwebhookconfigurations/"
         super().__init__(store, prefix, around)
@@ -230,6 +232,8 @@ class MutatingWebhooks(_Webhooks):
 
 class ValidatingWebhooks(_Webhooks):
     """Called all at once; the first that denies decides."""
+
+    phases = ("validate",)
 
     def __init__(self, store: Store, around: Surroundings) -> None:
         prefix = f"/{matching.REGISTRATION}/validatingwebhookconfigurations/"

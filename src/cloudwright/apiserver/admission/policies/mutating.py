@@ -24,6 +24,8 @@ _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation", "creationT
 class MutatingPolicies:
     """Applies each policy in the order of names; again when a later one changed something."""
 
+    phases = ("mutate",)
+
     def __init__(
         self, store: Store, around: Surroundings, schema_of: Callable[[Resource], Schema]
     ) -> None:

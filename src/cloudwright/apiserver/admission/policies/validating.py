@@ -36,6 +36,8 @@ class _Failure:
 class ValidatingPolicies:
     """Evaluates the policies about a write after everything else has had its say."""
 
+    phases = ("validate",)
+
     def __init__(self, store: Store, around: Surroundings) -> None:
         self._dispatcher = Dispatcher(store, "validating", around)
 
