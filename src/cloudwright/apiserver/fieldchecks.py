@@ -42,8 +42,9 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
         unknown += [error for error in found if error.path not in known]
     complaints += [f'unknown field "{error.path}"' for error in unknown]
     if complaints and mode == "Strict":
-        message = "strict decoding error: " + ", ".join(complaints)
-        raise bad_request(message, causes=[error.as_cause() for error in unknown])
+        kind, version = call.served.resource.kind, call.served.resource.version
+        decoding = f'{kind} in version "{version}" cannot be handled as a {kind}: '
+        raise bad_request(f"{decoding}strict decoding error: {', '.join(complaints)}")
     if mode != "Ignore":
         call.warnings += complaints
     if schema is not None and typed is None and not call.served.custom:

@@ -122,10 +122,10 @@ async def test_unknown_fields_warn_or_fail_as_asked(api: Api) -> None:
     reply = await api.raw("POST", CONFIG_MAPS, body, dryRun="All", fieldValidation="Ignore")
     assert "warning" not in reply.headers
     error = await api.create(CONFIG_MAPS, body, status=400, fieldValidation="Strict")
-    assert error["message"] == 'strict decoding error: unknown field "dta"'
+    assert error["message"].endswith('strict decoding error: unknown field "dta"')
     twice = b'{"metadata":{"name":"a"},"data":{"x":"1","x":"2"}}'
     error = await api.create(CONFIG_MAPS, twice, status=400, fieldValidation="Strict")
-    assert error["message"] == 'strict decoding error: duplicate field "data.x"'
+    assert error["message"].endswith('strict decoding error: duplicate field "data.x"')
     error = await api.create(CONFIG_MAPS, body, status=422, fieldValidation="Loose")
     assert error["details"]["causes"][0]["field"] == "fieldValidation"
 
@@ -300,10 +300,7 @@ async def test_patches_of_every_type(api: Api) -> None:
     await api.patch(path, [], status=400)
     for kind in ("text/plain", "application/apply-patch+cbor"):
         error = await api.patch(path, {}, kind, status=415)
-        assert error["message"].endswith(
-            "application/json-patch+json, application/merge-patch+json, "
-            "application/strategic-merge-patch+json, application/apply-patch+yaml"
-        )
+        assert error["message"] == "415: Unsupported Media Type"
 
 
 async def test_a_patch_with_an_old_version_conflicts(api: Api) -> None:
