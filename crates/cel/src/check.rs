@@ -9,6 +9,8 @@ use cel::common::ast::{
 
 use crate::decls;
 use crate::error::{CompileError, Complaint};
+use crate::literals::homogeneous;
+use crate::naming::{instance, object_field, qualified, type_name};
 use crate::parse::Parsed;
 use crate::plan::place;
 use crate::types::{Mapping, Type, most_general};
@@ -90,36 +92,6 @@ struct Checker<'a> {
     fresh: u32,
     complaints: Vec<Complaint>,
     found: Checked,
-}
-
-/// The names of types, as values.
-fn type_name(name: &str) -> Option<Type> {
-    let found = match name {
-        "bool" | "int" | "uint" | "double" | "string" | "bytes" => crate::types::parse(name)?,
-        "list" => Type::List(Arc::new(Type::Dyn)),
-        "map" => Type::Map(Arc::new(Type::Dyn), Arc::new(Type::Dyn)),
-        "null_type" => Type::Null,
-        "type" => Type::Type(None),
-        "google.protobuf.Timestamp" => Type::Timestamp,
-        "google.protobuf.Duration" => Type::Duration,
-        "net.IP" | "net.CIDR" => crate::types::parse(name)?,
-        "optional_type" => Type::optional(Type::Dyn),
-        _ => return None,
-    };
-    Some(found)
-}
-
-/// `a.b.c` as text, when the expression is nothing but names.
-fn qualified(expression: &Expr) -> Option<String> {
-    match expression {
-        Expr::Ident(name) => Some(name.clone()),
-        Expr::Select(select) if !select.test => Some(format!(
-            "{}.{}",
-            qualified(&select.operand.expr)?,
-            select.field
-        )),
-        _ => None,
-    }
 }
 
 impl Checker<'_> {
@@ -484,92 +456,6 @@ impl Checker<'_> {
         if !self.mapping.assign(wanted, found) {
             let (a, b) = (self.closed(wanted), self.closed(found));
             self.complain(node.id, format!("expected type '{a}' but found '{b}'"));
-        }
-    }
-}
-
-/// The type of a field of `Object…` and `JSONPatch`.
-fn object_field(name: &str, field: &str) -> Type {
-    match (name, field) {
-        ("JSONPatch", "op" | "path" | "from") => Type::String,
-        ("JSONPatch", "value") => Type::Dyn,
-        ("JSONPatch", _) => Type::Error,
-        _ => Type::Dyn,
-    }
-}
-
-fn instance(of: &Type, fresh: &HashMap<char, Type>) -> Type {
-    match of {
-        Type::Param(letter) => fresh.get(letter).cloned().unwrap_or(Type::Dyn),
-        Type::List(item) => Type::List(Arc::new(instance(item, fresh))),
-        Type::Map(key, value) => Type::Map(
-            Arc::new(instance(key, fresh)),
-            Arc::new(instance(value, fresh)),
-        ),
-        Type::Opaque(name, parameters) => Type::Opaque(
-            name.clone(),
-            parameters.iter().map(|one| instance(one, fresh)).collect(),
-        ),
-        Type::Type(Some(inner)) => Type::Type(Some(Arc::new(instance(inner, fresh)))),
-        other => other.clone(),
-    }
-}
-
-/// The items of literals that are of another type than those before; inside `format` anything goes.
-fn homogeneous(root: &IdedExpr, types: &HashMap<u64, Type>) -> Vec<(u64, String)> {
-    let mut found = Vec::new();
-    let mut waiting = vec![root];
-    while let Some(node) = waiting.pop() {
-        match &node.expr {
-            Expr::Call(call) if call.func_name == "format" => continue,
-            Expr::List(list) => {
-                let items = list.elements.iter().enumerate();
-                let items = items.map(|(at, one)| (one.id, list.optional_indices.contains(&at)));
-                same_types(items, types, &mut found);
-            }
-            Expr::Map(map) => {
-                let entries = map.entries.iter().filter_map(|entry| match &entry.expr {
-                    EntryExpr::MapEntry(one) => Some(one),
-                    EntryExpr::StructField(_) => None,
-                });
-                same_types(
-                    entries.clone().map(|one| (one.key.id, false)),
-                    types,
-                    &mut found,
-                );
-                same_types(
-                    entries.map(|one| (one.value.id, one.optional)),
-                    types,
-                    &mut found,
-                );
-            }
-            _ => {}
-        }
-        crate::parse::children(&node.expr, &mut waiting);
-    }
-    found
-}
-
-fn same_types(
-    items: impl Iterator<Item = (u64, bool)>,
-    types: &HashMap<u64, Type>,
-    found: &mut Vec<(u64, String)>,
-) {
-    let mut first: Option<&Type> = None;
-    for (id, optional) in items {
-        let Some(mut one) = types.get(&id) else {
-            continue;
-        };
-        if optional {
-            one = one.unwrap_optional().unwrap_or(one);
-        }
-        match first {
-            Some(before) if !before.same(one) => {
-                found.push((id, format!("expected type '{before}' but found '{one}'")));
-                return;
-            }
-            Some(_) => {}
-            None => first = Some(one),
         }
     }
 }

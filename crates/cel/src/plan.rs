@@ -1,5 +1,5 @@
 //! From a checked tree to a program: names become slots, functions become code.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cel::common::ast::{
@@ -7,14 +7,13 @@ use cel::common::ast::{
 };
 
 use crate::check::Checked;
-use crate::convert;
 use crate::error::{CompileError, Complaint};
+use crate::folding::{casted, folded_list, folded_map, is_cast};
 use crate::functions::{self, Function};
 use crate::parse::{Parsed, UNUSED};
 use crate::regexes;
-use crate::schema::Schema;
 use crate::times;
-use crate::value::{Entries, Map, Outcome, Value, key_of};
+use crate::value::Value;
 
 /// A node of a program.
 #[derive(Debug)]
@@ -160,7 +159,7 @@ fn literal(value: &LiteralValue) -> Value {
 }
 
 /// The name of a type as `type()` gives it.
-fn type_value(name: &str) -> Value {
+pub fn type_value(name: &str) -> Value {
     Value::Type(Arc::from(name))
 }
 
@@ -405,59 +404,6 @@ impl Planner<'_> {
             step,
             result,
         }))
-    }
-}
-
-fn is_cast(name: &str) -> bool {
-    matches!(
-        name,
-        "bool"
-            | "bytes"
-            | "double"
-            | "duration"
-            | "dyn"
-            | "int"
-            | "string"
-            | "timestamp"
-            | "type"
-            | "uint"
-    )
-}
-
-fn casted(name: &str, value: &Value) -> Outcome {
-    match name {
-        "dyn" => Ok(value.clone()),
-        "type" => Ok(type_value(value.type_name())),
-        _ => convert::cast(name, std::slice::from_ref(value)),
-    }
-}
-
-/// A list of constants is a constant.
-fn folded_list(elements: Vec<Node>, optional: Vec<usize>) -> Node {
-    let constants = elements.iter().map(|one| match one {
-        Node::Constant(value) => Some(value.clone()),
-        _ => None,
-    });
-    match constants.collect::<Option<Vec<_>>>() {
-        Some(items) if optional.is_empty() => Node::Constant(Value::from(items)),
-        _ => Node::List { elements, optional },
-    }
-}
-
-/// A map of constants is a constant.
-fn folded_map(entries: Vec<(Node, Node, bool)>) -> Node {
-    let constants = entries.iter().map(|one| match one {
-        (Node::Constant(key), Node::Constant(value), false) => {
-            Some((key_of(key).ok()?, value.clone()))
-        }
-        _ => None,
-    });
-    match constants.collect::<Option<BTreeMap<_, _>>>() {
-        Some(made) => Node::Constant(Value::Map(Map {
-            entries: Entries::Made(Arc::new(made)),
-            schema: Schema::dynamic().clone(),
-        })),
-        None => Node::Map(entries),
     }
 }
 

@@ -3,8 +3,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{no_overload, operators};
+use crate::equality::contains;
 use crate::error::Fault;
-use crate::value::{List, Outcome, Value, contains};
+use crate::value::{List, Outcome, Value};
 
 const RANGE_MAX: i64 = 1_000_000;
 

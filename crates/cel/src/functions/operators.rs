@@ -3,10 +3,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::no_overload;
+use crate::equality::{contains, position};
 use crate::error::Fault;
 use crate::schema::ListKind;
 use crate::times;
-use crate::value::{Items, List, Outcome, Value, contains, position};
+use crate::value::{Items, List, Outcome, Value};
 
 /// The operators, by the names that the parser gives them.
 pub fn call(name: &str, args: &[Value]) -> Outcome {

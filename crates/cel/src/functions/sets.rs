@@ -1,7 +1,8 @@
 //! `sets.contains`, `sets.equivalent` and `sets.intersects`.
 use super::no_overload;
+use crate::equality::contains;
 use crate::error::Fault;
-use crate::value::{List, Outcome, Value, contains};
+use crate::value::{List, Outcome, Value};
 
 /// The functions, by name.
 pub fn call(name: &str, args: &[Value]) -> Outcome {
