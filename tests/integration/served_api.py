@@ -46,7 +46,10 @@ class ProcessSession:
 
     async def close_stdin(self) -> None:
         assert self._process.stdin is not None
-        await self._process.stdin.aclose()
+        try:
+            await self._process.stdin.aclose()
+        except (OSError, anyio.BrokenResourceError) as error:
+            raise CloudwrightError("its standard input is closed") from error
 
     async def resize(self, columns: int, rows: int) -> None:
         self.sizes.append((columns, rows))

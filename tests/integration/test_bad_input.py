@@ -257,11 +257,13 @@ def test_a_broken_post_rollout_hook_is_told_and_the_version_serves(
     bad.run("delete", "ms", name, "answers", "--yes", "--wait")
 
 
-def test_a_post_rollout_hook_in_the_image_is_refused(bad: Machine) -> None:
-    hook = {"postRolloutHook": "fails.sh"}
-    answer = bad.apply(service("never", lifecyclePolicy=hook), check=False)
-    refused(answer, "spec.lifecyclePolicy.postRolloutHook", "webhook://")
-    assert "never" not in names(bad, "ms")
+def test_a_post_rollout_hook_in_the_image_that_fails_is_told(bad: Machine) -> None:
+    bad.apply(service("runs-it", lifecyclePolicy={"postRolloutHook": "fails.sh"}))
+    retrying = event(bad, "HookRetrying", "runs-it")["message"]
+    assert "fails.sh" in retrying
+    assert "ended with code" in retrying
+    assert "200" in bad.curl("/runs-it/").stdout
+    bad.run("delete", "ms", "runs-it", "--yes", "--wait")
 
 
 def test_the_younger_of_two_equal_routes_says_with_whom_it_conflicts(bad: Machine) -> None:

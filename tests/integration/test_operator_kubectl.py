@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,3 +150,62 @@ async def test_a_microservice_from_yaml_to_rollback(kubeconfig: str) -> None:
         await kubectl("wait", "--for=condition=Ready", "ms/payment-svc", "--timeout=20s")
         await kubectl("delete", "ms", "payment-svc", "--timeout=20s")
         assert "No resources" in await kubectl("get", "pods,deployments,routes")
+
+
+CANARY = """
+apiVersion: platform.example.com/v1
+kind: MicroService
+metadata: {name: pay, namespace: default}
+spec:
+  version: "1.0.0"
+  config: {a: "1"}
+  rollout: {steps: [{weight: 50, approval: true}]}
+"""
+
+
+async def test_the_verbs_of_a_roll_out_in_steps(kubeconfig: str) -> None:
+    program = "import sys; from cloudwright.cli.main import main; sys.exit(main())"
+
+    async def cloudwright(*words: str, code: int = 0) -> str:
+        command = [sys.executable, "-c", program, "rollout", *words, "--kubeconfig", kubeconfig]
+        done = await anyio.run_process(command, check=False)
+        text = (done.stdout + done.stderr).decode()
+        assert done.returncode == code, text
+        return text
+
+    async with machine(kubeconfig) as kubectl:
+
+        async def until(what: str, wanted: str) -> None:
+            with anyio.fail_after(30):
+                path = f"jsonpath={{.status.{what}}}"
+                while wanted not in await kubectl("get", "ms", "pay", "-o", path):
+                    await anyio.sleep(0.1)
+
+        await kubectl("apply", "-f", "-", stdin=CANARY)
+        await kubectl("wait", "--for=condition=Ready", "ms/pay", "--timeout=30s")
+        assert "no roll-out in progress" in await cloudwright("promote", "ms/pay", code=7)
+        change = '{"spec":{"version":"2.0.0","config":{"a":"2"}}}'
+        await kubectl("patch", "ms", "pay", "--type=merge", "-p", change)
+        await until("rollout.message", "waiting for a person")
+        assert "paused" in await cloudwright("pause", "ms/pay")
+        await until("phase", "Paused")
+        assert "promoted" in await cloudwright("promote", "ms/pay")
+        await until("version", "2.0.0")
+        await until("phase", "Ready")
+        table = await cloudwright("history", "ms/pay")
+        assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+            ["1", "1.0.0"],
+            ["2", "2.0.0"],
+        ]
+        assert "now, last good" in table.splitlines()[2]
+        assert "1.0.0" in await cloudwright("history", "ms/pay", "--revision", "1")
+        assert "rolled back" in await cloudwright("undo", "ms/pay")
+        spec = json.loads(await kubectl("get", "ms", "pay", "-o", "jsonpath={.spec}"))
+        assert (spec["version"], spec["config"]) == ("1.0.0", {"a": "1"})
+        assert spec["rollout"]["steps"]
+        await until("rollout.message", "waiting for a person")
+        await cloudwright("abort", "ms/pay")
+        await until("phase", "RolledBack")
+        assert "no such revision" in await cloudwright(
+            "undo", "ms/pay", "--to-revision", "9", code=3
+        )
