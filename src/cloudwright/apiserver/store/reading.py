@@ -113,10 +113,12 @@ class Reader:
         """The next events of ``(after, up_to]`` from the log; may be called in any thread."""
         bounds = (after, up_to, prefix, statements.end_of(prefix))
         try:
-            rows = self._far.execute(statements.REPLAY, bounds).fetchall()
+            row = self._far.execute(statements.REPLAY, bounds).fetchone()
         except sqlite3.Error as error:
             raise self.broken(error) from error
-        return [self._event(row) for row in rows]
+        *columns, were, are = orjson.loads(row[0])
+        befores, values = _parts(row[1] or b"", were), _parts(row[2] or b"", are)
+        return list(map(self._event, *columns, befores, values))
 
     def broken(self, error: sqlite3.Error) -> Exception:
         """A failure as the store's own error; damage is counted and logged."""
@@ -180,22 +182,28 @@ class Reader:
             raise self._damaged(key, revision)
         return Record(key, revision, created, value)
 
-    def _event(self, row: tuple[object, ...]) -> Event:
-        revision, key, created, previous, deleted, kept, before, value, now = row
-        assert isinstance(revision, int)
-        assert isinstance(key, str)
-        assert isinstance(created, int)
-        assert isinstance(previous, int)
-        if not isinstance(value, bytes) or (
+    def _event(
+        self,
+        revision: int,
+        key: str,
+        created: int,
+        previous: int,
+        deleted: int,
+        kept: int,
+        now: int | None,
+        before: bytes | None,
+        value: bytes | None,
+    ) -> Event:
+        if value is None or (
             now is not None and statements.checksum(key, revision, created, value) != now
         ):
             raise self._damaged(key, revision)
-        if isinstance(before, bytes):
-            found = statements.checksum(key, previous, created, before)
-            if (crc32(value, found) if deleted else found) != kept:
-                raise self._damaged(key, revision)
-            return Event(revision, key, bool(deleted), False, value, before)
-        return Event(revision, key, bool(deleted), created == revision, value, None)
+        if before is None:
+            return Event(revision, key, bool(deleted), created == revision, value, None)
+        found = statements.checksum(key, previous, created, before)
+        if (crc32(value, found) if deleted else found) != kept:
+            raise self._damaged(key, revision)
+        return Event(revision, key, bool(deleted), False, value, before)
 
     def _damaged(self, key: str, revision: int) -> StoreCorruptError:
         error = StoreCorruptError(
@@ -209,6 +217,16 @@ class Reader:
     def _tell(self, error: StoreCorruptError) -> None:
         self._statistics.damages += 1
         _log.error("%s", error.message, extra={"hint": error.hint})
+
+
+def _parts(joined: bytes, lengths: list[int | None]) -> list[bytes | None]:
+    """What was joined end to end; ``None`` where the length is."""
+    found: list[bytes | None] = []
+    at = 0
+    for length in lengths:
+        found.append(None if length is None else joined[at : at + length])
+        at += length or 0
+    return found
 
 
 def _cut(columns: list[list[Any]], values: bytes) -> tuple[list[Record], int]:

@@ -80,14 +80,23 @@ CHUNK_AT = (
 """A whole chunk in one step: in a thread each row would give the interpreter lock away, and wait
 for it again. Columns as JSON, then the values end to end."""
 COUNT = "SELECT count(*) FROM current WHERE key > ? AND key < ?"
-REPLAY = (
-    "SELECT l.revision, l.key, l.created, l.previous, l.deleted, l.sum, l.before, "
-    "coalesce(l.last, n.before, c.value), c.sum FROM log l "
+_EVENTS = (
+    "SELECT l.revision AS revision, l.key AS key, l.created AS created, l.previous AS previous, "
+    "l.deleted AS deleted, l.sum AS sum, l.before AS before, "
+    "coalesce(l.last, n.before, c.value) AS value, c.sum AS now FROM log l "
     "LEFT JOIN log n ON n.previous = l.revision AND n.previous > 0 "
     "LEFT JOIN current c ON c.key = l.key AND c.revision = l.revision "
     "WHERE l.revision > ? AND l.revision <= ? AND l.key >= ? AND l.key < ? "
     "ORDER BY l.revision LIMIT 200"
 )
+REPLAY = (
+    "SELECT json_array(json_group_array(revision), json_group_array(key), "  # noqa: S608
+    "json_group_array(created), json_group_array(previous), json_group_array(deleted), "
+    "json_group_array(sum), json_group_array(now), json_group_array(length(before)), "
+    "json_group_array(length(value))), CAST(group_concat(before, '') AS BLOB), "
+    "CAST(group_concat(value, '') AS BLOB) FROM (" + _EVENTS + ")"
+)
+"""The next events, in one row for the same reason."""
 LOG = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 CREATE = "INSERT INTO current VALUES (NULL, ?, ?, ?, ?, ?)"
 UPDATE = "UPDATE current SET revision = ?, sum = ?, value = ? WHERE id = ?"
