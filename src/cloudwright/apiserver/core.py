@@ -8,7 +8,7 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock
 from cloudwright.apiserver import built_ins, calls, crds, definitions, reviews, synthetic
 from cloudwright.apiserver.admission import Admission
-from cloudwright.apiserver.audit import Auditor
+from cloudwright.apiserver.audit import Auditor, auditor
 from cloudwright.apiserver.authz.escalation import RoleWrite
 from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.calls import Call
@@ -174,6 +174,8 @@ class ApiCore:
 
     async def _permit(self, user: User, wanted: Attributes) -> None:
         verdict = await self.authorizer.authorize(user, wanted)
+        if self.audit is not None:
+            auditor.decided(verdict.allowed, verdict.reason)
         if not verdict.allowed:
             reason = f": {verdict.reason}" if verdict.reason else ""
             message = wanted.denial(user.name) + reason

@@ -33,6 +33,7 @@ from cloudwright.apiserver import (
     strategies,
 )
 from cloudwright.apiserver.admission import Operation, Review
+from cloudwright.apiserver.audit import auditor
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     MODIFIED,
@@ -278,7 +279,7 @@ async def admit_deletion(core: ApiCore, call: Call, old: Object) -> None:
         await rule.mutate(review)
     for rule in core.admission:
         raise_invalid(call, name_of(old), list(await rule.validate(review)))
-    call.warnings += review.warnings
+    _noted(call, review)
 
 
 def _keep_other_half(call: Call, new: Object, old: Object) -> Object:
@@ -340,7 +341,7 @@ async def _admit(
         for rule in core.admission:
             found += await rule.validate(review)
     raise_invalid(call, name_of(obj), found)
-    call.warnings += review.warnings
+    _noted(call, review)
     return obj
 
 
@@ -354,3 +355,10 @@ def _encode(core: ApiCore, call: Call, obj: Object, owned: Managed) -> Template:
         if len(template.head) + len(template.tail) > limit:
             raise too_large(limit)
     return template
+
+
+def _noted(call: Call, review: Review) -> None:
+    """Pass on what the rules said beside yes and no."""
+    call.warnings += review.warnings
+    for key, value in review.annotations.items():
+        auditor.note(key, value)

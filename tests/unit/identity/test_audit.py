@@ -176,6 +176,22 @@ async def test_a_refusal_is_kept_with_its_words(world):
     assert event["annotations"]["authorization.k8s.io/decision"] == "forbid"
 
 
+async def test_what_admission_notes_is_kept(world):
+    class Noting:
+        async def mutate(self, review):
+            review.annotations["example.org/seen"] = review.operation
+
+        async def validate(self, review):
+            return ()
+
+    world.core.admission.append(Noting())
+    events = world.by({"level": "Metadata"}, omitStages=["RequestReceived"])
+    await world.create(CONFIG_MAPS, config_map("a"))
+    await world.delete(f"{CONFIG_MAPS}/a")
+    assert [event["annotations"]["example.org/seen"] for event in events] == ["CREATE", "DELETE"]
+    assert events[0]["annotations"]["authorization.k8s.io/decision"] == "allow"
+
+
 async def test_a_watch_has_a_start_and_an_end(world):
     events = world.by({"level": "Metadata"}, omitStages=["RequestReceived"])
     async with world.watch(CONFIG_MAPS):

@@ -13,7 +13,7 @@ import anyio
 
 from cloudwright._base.clock import Clock, rfc3339_micro
 from cloudwright.apiserver import calls
-from cloudwright.apiserver.audit.events import Story, event, redacted_url
+from cloudwright.apiserver.audit.events import Story, event, uri_of
 from cloudwright.apiserver.audit.policy import COMPLETE, PANIC, RECEIVED, STARTED, About, Policy
 from cloudwright.apiserver.audit.sinks import Sink
 from cloudwright.apiserver.errors import ApiError
@@ -34,6 +34,15 @@ def note(key: str, value: str) -> None:
     story = _story.get()
     if story is not None:
         story.annotations.setdefault(key, value)
+
+
+def decided(allowed: bool, reason: str) -> None:
+    """Authorization has spoken about the request that is being answered."""
+    story = _story.get()
+    if story is not None:
+        word = "allow" if allowed else "forbid"
+        story.annotations.setdefault("authorization.k8s.io/decision", word)
+        story.annotations.setdefault("authorization.k8s.io/reason", reason)
 
 
 def impersonates(user: User) -> None:
@@ -78,7 +87,7 @@ class Auditor:
             decision=decision,
             about=about,
             user=user,
-            uri=redacted_url(request.path, tuple(request.query)),
+            uri=uri_of(request.path, request.query),
             received=self._now(),
             agent=headers.get("user-agent", ""),
             sources=_sources(headers.get("x-forwarded-for", "")),

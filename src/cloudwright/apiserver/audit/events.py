@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 
 from cloudwright.apiserver.audit.policy import (
     COMPLETE,
-    METADATA,
     PANIC,
     REQUEST,
     RESPONSE,
@@ -119,12 +119,7 @@ def _json(data: bytes) -> Any:
         return {"value": data.decode("utf-8", "replace")}
 
 
-def redacted_url(path: str, query: Mapping[str, str] | tuple[tuple[str, str], ...]) -> str:
+def uri_of(path: str, query: Iterable[tuple[str, str]]) -> str:
     """Path and query as they came."""
-    from urllib.parse import urlencode
-
-    pairs = list(query.items()) if isinstance(query, Mapping) else list(query)
+    pairs = list(query)
     return f"{path}?{urlencode(pairs)}" if pairs else path
-
-
-__all__ = ["METADATA", "Story", "event", "redacted_url"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cloudwright.model.objects import Object
 from cloudwright.model.references import Reference, references
 
@@ -50,7 +48,3 @@ class NodeGraph:
     def holds(self, node: str, plural: str, namespace: str, name: str) -> bool:
         """Whether a pod of the node uses that object (or is it)."""
         return node in self._holders.get((plural, namespace, name), ())
-
-    def any_of(self, node: str, wanted: Iterable[Reference]) -> bool:
-        """Whether the node holds one of them."""
-        return any(node in self._holders.get(reference, ()) for reference in wanted)
