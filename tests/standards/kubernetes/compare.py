@@ -15,6 +15,7 @@ AGE = re.compile(r"^\d+s$")
 CERTIFICATE = re.compile(r"X509SHA256=[0-9a-f]{64}")
 VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
+IN_RECORD = re.compile(r"in record \(\d+\)")
 TOO_LARGE = re.compile(r"resource version: \d+, current: \d+")
 OWN_LABEL = "kubernetes.io/metadata.name"
 ABSENT = "<absent>"
@@ -73,6 +74,7 @@ def _normal_text(value: str, key: str) -> str:
     value = TIME.sub("<time>", value)
     value = TOKEN.sub("<token>", value)
     value = CERTIFICATE.sub("X509SHA256=<digest>", value)
+    value = IN_RECORD.sub("in record (<version>)", value)
     value = TOO_LARGE.sub("resource version: <version>, current: <version>", value)
     value = VOLUME.sub("kube-api-access-<random>", value)
     return LOOPBACK.sub("<address>", value)

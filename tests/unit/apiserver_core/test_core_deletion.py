@@ -77,7 +77,7 @@ async def test_preconditions_must_hold(api: Api) -> None:
 
 async def test_nonsense_options_are_refused(api: Api) -> None:
     await api.create(CONFIG_MAPS, config_map("a"))
-    await api.delete(f"{CONFIG_MAPS}/a", status=400, propagationPolicy="Sideways")
+    await api.delete(f"{CONFIG_MAPS}/a", status=422, propagationPolicy="Sideways")
     await api.delete(f"{CONFIG_MAPS}/a", {"propagationPolicy": [None]}, status=400)
     await api.delete(f"{CONFIG_MAPS}/a", status=400, gracePeriodSeconds="soon")
     await api.delete(f"{CONFIG_MAPS}/a", {"gracePeriodSeconds": "1"}, status=400)

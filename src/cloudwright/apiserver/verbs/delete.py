@@ -14,6 +14,7 @@ from cloudwright.apiserver.errors import (
     bad_request,
     conflict,
     forbidden,
+    invalid,
     not_found,
 )
 from cloudwright.apiserver.replies import reply, reply_json
@@ -22,6 +23,8 @@ from cloudwright.apiserver.store.interface import Compare, Record, Txn, Write
 from cloudwright.apiserver.verbs import list as listing
 from cloudwright.apiserver.verbs import show
 from cloudwright.client.transport import Reply
+from cloudwright.model import fields
+from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, finalizers_of, name_of, namespace_of
 
 if TYPE_CHECKING:
@@ -32,6 +35,19 @@ ORPHAN = "orphan"
 _POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": None}
 _GRACE_SECONDS = 30
 _ATTEMPTS = 16
+# Kinds whose deletion answers with the object that is gone, as upstream's registries say.
+_RETURNED = frozenset(
+    {
+        *(("", plural) for plural in ("namespaces", "persistentvolumeclaims", "pods")),
+        *(("", plural) for plural in ("persistentvolumes", "podtemplates", "resourcequotas")),
+        *(("", plural) for plural in ("serviceaccounts", "services")),
+        *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes", "storageclasses")),
+        *(
+            ("storage.k8s.io", plural)
+            for plural in ("volumeattachments", "volumeattributesclasses")
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +66,19 @@ async def delete(core: ApiCore, call: Call, options: Options | None = None) -> R
     obj, record = await delete_one(core, call, options)
     if record is not None:
         return show.record(core, call, record)
+    if (call.group, call.plural) in _RETURNED:
+        return show.record(core, call, _last_form(core, call, obj))
     body = success(call.group, call.plural, name_of(obj), obj["metadata"]["uid"])
     return reply_json(200, body, show.warning_headers(call))
+
+
+def _last_form(core: ApiCore, call: Call, obj: Object) -> Record:
+    """An object that is gone, as it last was; a pod says when it ended."""
+    if call.plural == "pods":
+        metadata.mark_deleted(obj, core.clock.now(), 0)
+    revision = int(obj["metadata"].get("resourceVersion") or 0)
+    template = encoding.template(encoding.stored(call.served, obj))
+    return Record("", revision, 0, template.stamp(revision))
 
 
 async def delete_collection(core: ApiCore, call: Call) -> Reply:
@@ -166,44 +193,53 @@ def _set_propagation(obj: Object, policy: str) -> None:
 
 
 def _check_preconditions(call: Call, options: Options, obj: Object, record: Record) -> None:
-    found = obj["metadata"]["uid"]
+    found, kind = obj["metadata"]["uid"], call.served.resource.kind
     if options.uid and options.uid != found:
         message = (
-            f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {found}"
+            f"the UID in the precondition ({options.uid}) does not match the UID in record "
+            f"({found}). The object might have been deleted and then recreated"
         )
-        raise conflict(call.group, call.plural, call.name, message)
+        raise conflict(call.group, kind, call.name, message)
     if options.resource_version and options.resource_version != str(record.revision):
         message = (
-            f"Precondition failed: ResourceVersion in precondition: {options.resource_version}, "
-            f"ResourceVersion in object meta: {record.revision}"
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match "
+            f"the ResourceVersion in record ({record.revision}). The object might have been "
+            "modified"
         )
-        raise conflict(call.group, call.plural, call.name, message)
+        raise conflict(call.group, kind, call.name, message)
 
 
 def parse_options(call: Call) -> Options:
     """The options in the body (``DeleteOptions``) and, where it is silent, in the query.
 
     Raises:
-        ApiError: 400, one of them is malformed.
+        ApiError: 400, one of them is malformed; 422, one has a value that is not allowed.
     """
     body: Object = {}
     if call.request.body:
         body = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+        kind, version = body.get("kind"), body.get("apiVersion")
+        if kind and kind != "DeleteOptions":
+            raise bad_request(
+                f'no kind "{kind}" is registered for version "{version}" in scheme '
+                '"pkg/runtime/scheme.go:111"'
+            )
     preconditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds")
     if grace is None:
         grace = call.query.whole("gracePeriodSeconds")
     policy = body.get("propagationPolicy") or call.query.get("propagationPolicy")
     orphan = body.get("orphanDependents")
+    if policy and not isinstance(policy, str):
+        raise bad_request("propagationPolicy must be a string")
+    wrong = _unsupported(policy, orphan, body.get("dryRun"))
+    if wrong:
+        causes = [error.as_cause() for error in wrong]
+        raise invalid("meta.k8s.io", "DeleteOptions", "", causes)
     if not policy and orphan is not None:
         policy = "Orphan" if orphan else "Background"
-    if body.get("dryRun") not in (None, [], ["All"]):
-        raise bad_request('dryRun: only ["All"] is supported')
     if body.get("dryRun"):
         call.dry = True
-    if policy and (not isinstance(policy, str) or policy not in _POLICIES):
-        names = ", ".join(_POLICIES)
-        raise bad_request(f'propagationPolicy: "{policy}" is not one of {names}')
     if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
         raise bad_request("gracePeriodSeconds must be a whole number")
     if not isinstance(preconditions, dict):
@@ -214,3 +250,17 @@ def parse_options(call: Call) -> Options:
         str(preconditions.get("uid") or ""),
         str(preconditions.get("resourceVersion") or ""),
     )
+
+
+def _unsupported(policy: Any, orphan: Any, dry_run: Any) -> list[FieldError]:
+    """What is wrong with values that upstream checks after decoding."""
+    found: list[FieldError] = []
+    if policy and orphan is not None:
+        message = "orphanDependents and deletionPropagation cannot be both set"
+        found.append(fields.invalid("propagationPolicy", policy, message))
+    elif policy and policy not in _POLICIES:
+        names = ("Foreground", "Background", "Orphan", "nil")
+        found.append(fields.not_supported("propagationPolicy", policy, names))
+    if dry_run not in (None, [], ["All"]):
+        found.append(fields.not_supported("dryRun", dry_run, ("All",)))
+    return found

@@ -190,7 +190,6 @@ def paths(s: Session) -> None:
         ("escaped", "GET", s.path("configmaps", "%61")),
         ("bad-escape", "GET", s.path("configmaps", "%zz")),
         ("upper", "GET", s.path("ConfigMaps")),
-        ("root", "POST", "/"),
         ("nowhere", "GET", "/nowhere"),
         ("api-post", "POST", "/api"),
         ("version-post", "POST", "/version"),
