@@ -1,5 +1,5 @@
 //! From a checked tree to a program: names become slots, functions become code.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cel::common::ast::{
@@ -121,6 +121,7 @@ pub fn plan(
         checked,
         slots,
         locals: HashMap::new(),
+        touched: HashSet::new(),
         used: 0,
         most: 0,
         complaints: Vec::new(),
@@ -141,6 +142,8 @@ struct Planner<'a> {
     checked: &'a Checked,
     slots: &'a dyn Slots,
     locals: HashMap<String, Vec<usize>>,
+    /// The slots that were referred to since they were declared.
+    touched: HashSet<usize>,
     used: usize,
     most: usize,
     complaints: Vec<Complaint>,
@@ -238,6 +241,7 @@ impl Planner<'_> {
             return Node::Constant(Value::Null);
         };
         if let Some(slot) = self.locals.get(&**name).and_then(|slots| slots.last()) {
+            self.touched.insert(*slot);
             return Node::Local(*slot);
         }
         match self.slots.source_of(name) {
@@ -352,6 +356,7 @@ impl Planner<'_> {
 
     fn declare(&mut self, name: &str) -> usize {
         let slot = self.used;
+        self.touched.remove(&slot);
         self.used += 1;
         self.most = self.most.max(self.used);
         self.locals.entry(name.to_owned()).or_default().push(slot);
@@ -374,6 +379,9 @@ impl Planner<'_> {
             let slot = self.declare(&one.accu_var);
             let result = self.boxed(&one.result);
             self.forget(&one.accu_var);
+            if !self.touched.contains(&slot) {
+                return *result; // like cel-go: what is never used is never evaluated
+            }
             return Node::Bind {
                 slot,
                 value,

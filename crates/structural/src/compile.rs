@@ -84,13 +84,16 @@ pub struct RuleProblem {
     pub message: String,
 }
 
+/// Which field of a rule is wrong, and why.
+pub type Refused = (&'static str, String);
+
 /// The rules of one node and the environments that they run in.
 #[derive(Debug)]
 pub struct Rules {
     pub rules: Vec<Rule>,
     schema: Option<Arc<Schema>>,
     plain: OnceLock<(Environment, Environment)>,
-    compiled: Vec<OnceLock<Result<Compiled, String>>>,
+    compiled: Vec<OnceLock<Result<Compiled, Refused>>>,
 }
 
 impl Rules {
@@ -117,11 +120,11 @@ impl Rules {
     }
 
     /// A rule, compiled when first asked for.
-    pub fn compiled(&self, at: usize) -> &Result<Compiled, String> {
-        self.compiled[at].get_or_init(|| self.compile(&self.rules[at]).map_err(|(_, text)| text))
+    pub fn compiled(&self, at: usize) -> &Result<Compiled, Refused> {
+        self.compiled[at].get_or_init(|| self.compile(&self.rules[at]))
     }
 
-    fn compile(&self, rule: &Rule) -> Result<Compiled, (&'static str, String)> {
+    fn compile(&self, rule: &Rule) -> Result<Compiled, Refused> {
         let Some(environment) = self.environment(rule) else {
             let text = "failed to convert to declType for CEL validation rules";
             return Err(("rule", text.to_owned()));
@@ -426,13 +429,13 @@ impl Node {
                 if rule.rule.trim().is_empty() {
                     continue;
                 }
-                if let Err((field, message)) = rules.compile(rule) {
+                if let Err((field, message)) = rules.compiled(at) {
                     let source = rule.json();
                     found.push(RuleProblem {
                         path,
                         field,
                         source,
-                        message,
+                        message: message.clone(),
                     });
                 }
             }

@@ -194,7 +194,7 @@ impl Runner<'_> {
             }
             let compiled = match rules.compiled(at) {
                 Ok(compiled) => compiled,
-                Err(text) => {
+                Err((_, text)) => {
                     self.report(node, place, format!("rule compile error: {text}"));
                     continue;
                 }
