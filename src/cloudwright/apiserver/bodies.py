@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -123,23 +124,56 @@ def repeated_keys(body: bytes) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _decode_yaml(body: bytes) -> Any:
+def yaml_problem(body: bytes) -> str:
+    """Why a body is no YAML, in the words of libyaml (which upstream's parser is made after)."""
+    import yaml
+
+    try:
+        yaml.compose(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line if error.problem_mark is not None else 0
+        if isinstance(error, yaml.scanner.ScannerError):
+            line += 1
+        return f"yaml: {f'line {line}: ' if line else ''}{error.problem}"
+    except yaml.YAMLError as error:
+        return f"yaml: {error}"
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _yaml_loader() -> Any:
+    """A loader that understands scalars as upstream's does: times stay text, ``y`` is true."""
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Times stay text, as they are in JSON."""
+        """Its tables are its own: those of ``SafeLoader`` are shared and never changed."""
 
-    # The resolvers are a class attribute shared by every loader: replaced, never changed.
     Loader.yaml_implicit_resolvers = {
-        letter: [(tag, pattern) for tag, pattern in found if not tag.endswith(":timestamp")]
+        letter: [(tag, pattern) for tag, pattern in found if tag.endswith(":null")]
         for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    words = "y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE|n|N|no|No|NO|off|Off|OFF|false|False|FALSE"
+    for tag, pattern, first in (
+        ("bool", words, "yYnNtTfFoO"),
+        ("int", "[-+]?(0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)", "-+0123456789"),
+        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ):
+        full = re.compile(f"^(?:{pattern})$")
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", full, list(first))
+    Loader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+    return Loader
+
+
+def _decode_yaml(body: bytes) -> Any:
+    import yaml
+
+    loader = _yaml_loader()
     try:
         # Aliases could name a value a million times in a few bytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, Loader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, loader)):
             raise bad_request("aliases (*name) are not allowed in a YAML body")
-        value = yaml.load(body, Loader)  # noqa: S506  (derived from SafeLoader)
-    except yaml.YAMLError as error:
+        value = yaml.load(body, loader)  # noqa: S506  (derived from SafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
         raise bad_request(f"the body is not valid YAML: {error}") from error
     check_encodes(value)
     return value

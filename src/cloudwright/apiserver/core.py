@@ -44,6 +44,7 @@ from cloudwright.apiserver.verbs import (
     patch,
     pods,
     scale,
+    show,
     update,
 )
 from cloudwright.apiserver.verbs import list as listing
@@ -130,6 +131,8 @@ class ApiCore:
             await self.authorize(call)
             return await self._converted(call)
         except ApiError as error:
+            if call is not None and call.warnings:
+                error.headers = {**show.warning_headers(call), **error.headers}
             return failure_reply(error)
         except StoreError as error:
             return failure_reply(from_store(error))

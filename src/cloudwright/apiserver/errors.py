@@ -104,7 +104,8 @@ def _details(group: str, kind: str, name: str, causes: Sequence[Cause] = ()) -> 
         details["name"] = name
     if group:
         details["group"] = group
-    details["kind"] = kind
+    if kind:
+        details["kind"] = kind
     if causes:
         details["causes"] = list(causes)
     return details

@@ -43,8 +43,11 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
     complaints += [f'unknown field "{error.path}"' for error in unknown]
     if complaints and mode == "Strict":
         kind, version = call.served.resource.kind, call.served.resource.version
+        strict = f"strict decoding error: {', '.join(complaints)}"
+        if call.verb == "patch":
+            raise refusals.patch_refused(call, obj, strict)
         decoding = f'{kind} in version "{version}" cannot be handled as a {kind}: '
-        raise bad_request(f"{decoding}strict decoding error: {', '.join(complaints)}")
+        raise bad_request(decoding + strict)
     if mode != "Ignore":
         call.warnings += complaints
     if schema is not None and typed is None and not call.served.custom:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import orjson
 
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import ApiError, bad_request, invalid
+from cloudwright.apiserver.errors import ApiError, bad_request
+from cloudwright.apiserver.refusals import patch_refused
 from cloudwright.model import golang
 from cloudwright.model.golang import GoError
 from cloudwright.model.objects import Object
@@ -32,25 +33,16 @@ def read(call: Call, obj: Object) -> tuple[Object, list[str]] | None:
     except orjson.JSONEncodeError as error:
         raise bad_request("the body is nested too deeply") from error
     except GoError as error:
-        raise _refused(call, str(error)) from error
+        raise _refused(call, obj, str(error)) from error
     found: Object = orjson.loads(json)
     found["apiVersion"], found["kind"] = resource.api_version, resource.kind
     return found, unknown
 
 
-def _refused(call: Call, message: str) -> ApiError:
+def _refused(call: Call, obj: Object, message: str) -> ApiError:
     """In upstream's words, which are others for patches."""
     resource = call.served.resource
     if call.request.method == "PATCH":
-        cause = {
-            "reason": "FieldValueInvalid",
-            "message": f"Invalid value: {_text(call.request.body)}: {message}",
-            "field": "patch",
-        }
-        return invalid("", "", "", [cause])
+        return patch_refused(call, obj, message)
     kind, version = resource.kind, resource.version
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {message}')
-
-
-def _text(body: bytes) -> str:
-    return orjson.dumps(body.decode(errors="replace")).decode()

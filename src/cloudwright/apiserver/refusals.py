@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cloudwright.apiserver import encoding, metadata, strategies
+import orjson
+
+from cloudwright.apiserver import bodies, encoding, metadata, strategic, strategies
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     MODIFIED,
@@ -20,6 +22,12 @@ from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
 
+_META_ORDER = (
+    *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation"),
+    *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"),
+    *("annotations", "ownerReferences", "finalizers", "managedFields"),
+)
+"""The order of ``ObjectMeta`` in Go, where a message shows a whole object."""
 _KEYS = {"endpoints": "services/endpoints", "nodes": "minions", "services": "services/specs"}
 
 
@@ -56,7 +64,10 @@ def check_kind(call: Call, obj: Object) -> None:
     api_version = obj.setdefault("apiVersion", resource.api_version)
     kind = obj.setdefault("kind", resource.kind)
     if (api_version, kind) != (resource.api_version, resource.kind):
-        raise _other_kind(call, api_version, kind)
+        error = _other_kind(call, api_version, kind)
+        if call.verb == "patch":
+            error = patch_refused(call, obj, error.message.partition(": ")[2] or error.message)
+        raise error
 
 
 def check_place(call: Call, obj: Object) -> None:
@@ -96,6 +107,22 @@ def _other_kind(call: Call, api_version: object, kind: object) -> ApiError:
         f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
         f"converting ({resource.version}.{kind}) to ({group}.{resource.kind}): unknown conversion"
     )
+
+
+def patch_refused(call: Call, patched: Object, message: str) -> ApiError:
+    """422: what the patch in the call makes of the object cannot be read."""
+    if bodies.media_type(call.request.headers) == "application/strategic-merge-patch+json":
+        text = strategic.shown(orjson.loads(call.request.body))
+    else:
+        found = patched.get("metadata")
+        if isinstance(found, dict):
+            last = len(_META_ORDER)
+            place = {name: at for at, name in enumerate(_META_ORDER)}
+            ordered = sorted(found.items(), key=lambda one: place.get(one[0], last))
+            patched = {**patched, "metadata": dict(ordered)}
+        text = orjson.dumps(dict(sorted(patched.items()))).decode()
+    error = fields.invalid("patch", text, message)
+    return invalid("", "", "", [error.as_cause()])
 
 
 def version_on_create() -> ApiError:

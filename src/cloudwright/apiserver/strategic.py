@@ -57,7 +57,7 @@ class _Merger:
                 return {name: value for name, value in patch.items() if name != _PATCH}
             if directive == "delete":
                 return {}
-            raise PatchError(f"unknown patch type: {directive} in map: {_shown(patch)}")
+            raise PatchError(f"unknown patch type: {directive} in map: {shown(patch)}")
         _retain(target, patch)
         for name in [name for name in patch if name.startswith(_ORDER)]:
             if name in patch:
@@ -216,7 +216,7 @@ def _special(old: list[Any], new: list[Any], key: str) -> tuple[list[Any], list[
         elif directive == "merge":
             raise PatchError("merging lists cannot yet be specified in the patch")
         else:
-            raise PatchError(f"unknown patch type: {directive} in map: {_shown(value)}")
+            raise PatchError(f"unknown patch type: {directive} in map: {shown(value)}")
     return (plain, []) if replace else (old, plain)
 
 
@@ -240,8 +240,8 @@ def _check_order(new: list[Any], order: list[Any], key: str) -> None:
         place += 1
     if at < len(new):
         raise PatchError(
-            f"The order in patch list:\n{_shown(new)}\n doesn't match {_ORDER} list:\n"
-            f"{_shown(order)}\n"
+            f"The order in patch list:\n{shown(new)}\n doesn't match {_ORDER} list:\n"
+            f"{shown(order)}\n"
         )
 
 
@@ -294,7 +294,7 @@ def _element_type(*lists: Iterable[Any]) -> type:
     if list in kinds:
         raise PatchError(_NO_LISTS, 422)
     if len(kinds) > 1:
-        raise PatchError(f"list element types are not identical: {_shown(list(lists))}")
+        raise PatchError(f"list element types are not identical: {shown(list(lists))}")
     return kinds.pop()
 
 
@@ -336,7 +336,7 @@ def _value(value: Any, key: str) -> Any:
 
 
 def _no_key(value: dict[str, Any], key: str) -> PatchError:
-    return PatchError(f"map: {_shown(value)} does not contain declared merge key: {key}")
+    return PatchError(f"map: {shown(value)} does not contain declared merge key: {key}")
 
 
 def _same(one: Any, two: Any) -> bool:
@@ -354,13 +354,13 @@ def _go_type(value: Any) -> str:
     return names.get(type(value), "[]interface {}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as Go's ``%v`` shows it."""
     if isinstance(value, dict):
-        inner = " ".join(f"{name}:{_shown(one)}" for name, one in sorted(value.items()))
+        inner = " ".join(f"{name}:{shown(one)}" for name, one in sorted(value.items()))
         return f"map[{inner}]"
     if isinstance(value, list):
-        return f"[{' '.join(map(_shown, value))}]"
+        return f"[{' '.join(map(shown, value))}]"
     if value is None:
         return "<nil>"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -88,6 +88,9 @@ async def test_yaml_is_applied(api: Api) -> None:
     ask = {"fieldManager": "me", "fieldValidation": "Strict"}
     error = await api.patch(f"{CONFIG_MAPS}/a", twice, APPLY, status=400, **ask)
     assert 'line 6: key "x" already set in map' in error["message"]
+    headers = {"content-type": APPLY}
+    reply = await api.raw("PATCH", f"{CONFIG_MAPS}/a", twice, headers=headers, fieldManager="me")
+    assert reply.headers["warning"] == '299 - "line 6: key \\"x\\" already set in map"'
 
 
 async def test_what_the_applier_gives_up_is_removed(api: Api) -> None:

@@ -71,21 +71,26 @@ def decode(call: Call, wanted: WriteOptions) -> Object:
         try:
             patch = bodies.decode(body, "application/yaml")
         except ApiError as error:
-            text = error.message.removeprefix("the body is not valid YAML: ")
-            message = f"error decoding YAML: error converting YAML to JSON: yaml: {text}"
+            text = bodies.yaml_problem(body) or error.message
+            message = f"error decoding YAML: error converting YAML to JSON: {text}"
             raise bad_request(message) from error
     if not isinstance(patch, dict):
-        raise bad_request("error decoding YAML: the body must be an object")
+        what = "array" if isinstance(patch, list) else "string"
+        raise bad_request(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot "
+            f"unmarshal {what} into Go value of type map[string]interface {{}}"
+        )
     if wanted.validation != "Ignore":
         repeated = bodies.repeated_keys(body)
         if repeated:
-            lines = "".join(
-                f'\n  line {at}: key "{key}" already set in map' for at, key in repeated
-            )
-            text = f"error converting YAML to JSON: yaml: unmarshal errors:{lines}"
+            lines = [f'line {at}: key "{key}" already set in map' for at, key in repeated]
             if wanted.validation == "Strict":
-                raise bad_request(f"error strict decoding YAML: {text}")
-            call.warnings.append(text)
+                text = "".join(f"\n  {line}" for line in lines)
+                raise bad_request(
+                    "error strict decoding YAML: error converting YAML to JSON: "
+                    f"yaml: unmarshal errors:{text}"
+                )
+            call.warnings += lines
     return patch
 
 
