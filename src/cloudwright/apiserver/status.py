@@ -8,8 +8,8 @@ from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.replies import reply_json
 from cloudwright.client.transport import Reply
 
-# Upstream's Status has details then, even empty ones: paths, methods, media types, patches.
-EMPTY_DETAILS = frozenset({403, 404, 405, 406, 415, 422})
+# Upstream's Status has details then, even empty ones: paths, methods, patches.
+EMPTY_DETAILS = frozenset({403, 404, 405, 406, 422})
 
 
 def failure(error: ApiError) -> dict[str, Any]:
