@@ -55,16 +55,29 @@ pub fn from_json(json: &Json, schema: &Arc<Schema>) -> Outcome {
         (Shape::IntOrString, _) => {
             return wrong("XIntOrString value to be either a string or integer");
         }
-        (Shape::Bool, _) => return wrong("bool"),
-        (Shape::Int, _) => return wrong("int"),
-        (Shape::Double, _) => return wrong("float"),
+        (Shape::Bool, _) => return wrong(&format!("bool, got {}", go_type(json))),
+        (Shape::Int, _) => return wrong(&format!("int, got {}", go_type(json))),
+        (Shape::Double, _) => return wrong(&format!("float, got {}", go_type(json))),
         (Shape::List(..), _) => return wrong("an array for the provided schema with type=array"),
         (Shape::Map(_) | Shape::Object(_), _) => {
             return wrong("a map for the provided schema with type=object");
         }
-        _ => return wrong("string"),
+        _ => return wrong(&format!("string, got {}", go_type(json))),
     };
     Ok(value)
+}
+
+/// What Go calls the type of a decoded value.
+fn go_type(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "<nil>",
+        Json::Bool(_) => "bool",
+        Json::Int(_) | Json::Uint(_) => "int64",
+        Json::Double(_) => "float64",
+        Json::String(_) => "string",
+        Json::List(_) => "[]interface {}",
+        Json::Object(_) => "map[string]interface {}",
+    }
 }
 
 fn dynamic(json: &Json, schema: &Arc<Schema>) -> Value {

@@ -1,4 +1,5 @@
 //! An object against its schema's own constraints.
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cloudwright_cel::{Fields, Json, double, quoted};
@@ -34,6 +35,8 @@ impl Structure {
         });
         checker.check(&self.root, new, pair, &Path::ROOT);
         checker.embedded(&self.root, new, &Path::ROOT);
+        let mut seen = HashSet::new();
+        checker.found.retain(|one| seen.insert(one.text()));
         let mut verdict = Verdict {
             problems: checker.found,
             warnings: Vec::new(),
@@ -107,20 +110,23 @@ impl Checker {
             .push(Problem::invalid("<nil>".to_owned(), Json::from(""), text));
     }
 
+    /// Everything about one value. What looks at texts, numbers, lists or objects goes by what
+    /// the value is, also where it has the wrong type.
     fn check(&mut self, node: &Node, value: &Json, pair: Option<Pair<'_>>, path: &Path<'_>) {
         let before = self.found.len();
-        if self.has_type(node, value, path) {
+        self.kind(node, value, path);
+        if !matches!(value, Json::Null) {
             self.compositions(node, value, path);
-            match value {
-                Json::String(text) => self.text(node, text, path),
-                Json::Int(_) | Json::Uint(_) | Json::Double(_) => self.number(node, value, path),
-                Json::List(items) => self.list(node, items, pair, path),
-                _ => {}
-            }
-            self.choices(node, value, path);
-            if let Json::Object(fields) = value {
-                self.object(node, fields, pair, path);
-            }
+        }
+        match value {
+            Json::String(text) => self.text(node, text, path),
+            Json::Int(_) | Json::Uint(_) | Json::Double(_) => self.number(node, value, path),
+            Json::List(items) => self.list(node, items, pair, path),
+            _ => {}
+        }
+        self.choices(node, value, path);
+        if let Json::Object(fields) = value {
+            self.object(node, fields, pair, path);
         }
         if self.found.len() == before {
             self.matched += 1;
@@ -129,30 +135,35 @@ impl Checker {
         }
     }
 
-    /// Whether the type is right; of a null nothing more is looked at.
-    fn has_type(&mut self, node: &Node, value: &Json, path: &Path<'_>) -> bool {
+    fn kind(&mut self, node: &Node, value: &Json, path: &Path<'_>) {
         let wanted = node.types();
         let found = type_of(value);
-        if matches!(value, Json::Null) {
-            if !wanted.is_empty() && !node.nullable {
-                self.wrong_type(path, wanted, found);
-            } else {
-                self.choices(node, value, path);
-            }
-            return false;
+        if wanted.is_empty() || (matches!(value, Json::Null) && node.nullable) {
+            return;
         }
         let whole = matches!(value, Json::Double(one) if one.fract() == 0.0);
         let fits = match wanted {
-            "" => true,
             "integer,string" => matches!(found, "integer" | "string") || whole,
             "integer" => found == "integer" || whole,
             "number" => matches!(found, "integer" | "number"),
             wanted => wanted == found,
         };
-        if !fits {
+        if fits {
+            return;
+        }
+        let text_or_list = matches!(value, Json::String(_) | Json::List(_));
+        if node.format.is_empty() || matches!(value, Json::Null) {
+            self.wrong_type(path, wanted, found);
+        } else if !text_or_list {
+            let format = match value {
+                Json::Int(_) | Json::Uint(_) => "int64",
+                Json::Double(_) => "float64",
+                _ => "",
+            };
+            self.wrong_type(path, &node.format, format);
+        } else if matches!(wanted, "integer" | "number") {
             self.wrong_type(path, wanted, found);
         }
-        fits
     }
 
     fn choices(&mut self, node: &Node, value: &Json, path: &Path<'_>) {
