@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import orjson
 
+from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError, TimedOutError, UnreachableError
 from cloudwright.client.transport import Request
 from cloudwright.client.transports.https import HttpsTransport
@@ -21,6 +22,7 @@ STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _TAIL = 4096
 _PIECE = 32 * 1024
+_log = logs.get("client")
 
 
 class ExecFailed(CloudwrightError):
@@ -58,19 +60,34 @@ class PodExecs:
         tail = bytearray()
         try:
             with anyio.fail_after(timeout):
-                async with self._transport.websocket(request, (V5, V4)) as socket:
-                    for at in range(0, len(stdin), _PIECE):
-                        await socket.send_bytes(bytes([STDIN]) + stdin[at : at + _PIECE])
-                    if socket.protocol == V5:
-                        await socket.send_bytes(bytes([CLOSE, STDIN]))
+                async with (
+                    self._transport.websocket(request, (V5, V4)) as socket,
+                    anyio.create_task_group() as tasks,
+                ):
+                    tasks.start_soon(_feed, socket, stdin)
                     status = await _follow(socket, tail)
+                    tasks.cancel_scope.cancel()
         except TimeoutError:
             where = f"{' '.join(command)} in pod {pod}"
             raise TimedOutError(f"{where} did not end within {timeout:g} s") from None
+        if status is None:
+            raise UnreachableError("the API broke off while a command ran")
         return _exit_code(status, command), tail.decode(errors="replace")
 
 
+async def _feed(socket: Any, stdin: bytes) -> None:
+    """Send the input and its end; a command may be over before it has read it."""
+    try:
+        for at in range(0, len(stdin), _PIECE):
+            await socket.send_bytes(bytes([STDIN]) + stdin[at : at + _PIECE])
+        if socket.protocol == V5:
+            await socket.send_bytes(bytes([CLOSE, STDIN]))
+    except OSError as error:
+        _log.debug("a command did not wait for its input: %s", error)
+
+
 async def _follow(socket: Any, tail: bytearray) -> Any:
+    """The status at the end; ``None`` when the other side broke off before."""
     async for message in socket:
         data = message.data
         if not isinstance(data, bytes) or not data:
@@ -80,7 +97,7 @@ async def _follow(socket: Any, tail: bytearray) -> Any:
             del tail[:-_TAIL]
         elif data[0] == ERROR and len(data) > 1:
             return orjson.loads(data[1:])
-    raise UnreachableError("the API broke off while a command ran")
+    return None
 
 
 def _exit_code(status: Any, command: Sequence[str]) -> int:
