@@ -24,7 +24,7 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
     mode = wanted.validation
     schema = call.served.schema
     complaints = [f'duplicate field "{path}"' for path in wanted.doubled]
-    typed = gotypes.read(call, obj)
+    given, typed = obj, gotypes.read(call, obj)
     unknown = [] if typed is not None else _unknown_metadata(call, obj)
     if typed is not None:
         obj, paths = typed
@@ -45,7 +45,7 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
         kind, version = call.served.resource.kind, call.served.resource.version
         strict = f"strict decoding error: {', '.join(complaints)}"
         if call.verb == "patch":
-            raise refusals.patch_refused(call, obj, strict)
+            raise refusals.patch_refused(call, given, strict)
         decoding = f'{kind} in version "{version}" cannot be handled as a {kind}: '
         raise bad_request(decoding + strict)
     if mode != "Ignore":

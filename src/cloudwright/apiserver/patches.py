@@ -41,6 +41,7 @@ class Patch:
                 raise bad_request(prefix + _mismatch(self._body, into))
             if len(self._body) > OPERATIONS_MAX:
                 message = (
+                    "Request entity too large: "
                     f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, "
                     f"got {len(self._body)}"
                 )

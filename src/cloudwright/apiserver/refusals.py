@@ -18,7 +18,7 @@ from cloudwright.apiserver.errors import (
     qualified,
 )
 from cloudwright.apiserver.store.interface import Record
-from cloudwright.model import fields
+from cloudwright.model import fields, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
 
@@ -28,6 +28,7 @@ _META_ORDER = (
     *("annotations", "ownerReferences", "finalizers", "managedFields"),
 )
 """The order of ``ObjectMeta`` in Go, where a message shows a whole object."""
+_REGISTERED = frozenset((one.api_version, one.kind) for one in resources.BUILT_IN)
 _KEYS = {"endpoints": "services/endpoints", "nodes": "minions", "services": "services/specs"}
 
 
@@ -64,7 +65,7 @@ def check_kind(call: Call, obj: Object) -> None:
     api_version = obj.setdefault("apiVersion", resource.api_version)
     kind = obj.setdefault("kind", resource.kind)
     if (api_version, kind) != (resource.api_version, resource.kind):
-        error = _other_kind(call, api_version, kind)
+        error = _other_kind(call, obj, api_version, kind)
         if call.verb == "patch":
             error = patch_refused(call, obj, error.message.partition(": ")[2] or error.message)
         raise error
@@ -95,13 +96,25 @@ def check_place(call: Call, obj: Object) -> None:
             )
 
 
-def _other_kind(call: Call, api_version: object, kind: object) -> ApiError:
+def _other_kind(call: Call, obj: Object, api_version: object, kind: object) -> ApiError:
     resource = call.served.resource
     if api_version != resource.api_version:
+        if not call.served.custom and (api_version, kind) not in _REGISTERED:
+            version = str(api_version).rpartition("/")[2]
+            return bad_request(
+                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
+                f'no kind "{kind}" is registered for version "{api_version}" in scheme '
+                '"pkg/runtime/scheme.go:111"'
+            )
         return bad_request(
             f"the API version in the data ({api_version}) does not match the expected API "
             f"version ({resource.api_version})"
         )
+    if call.served.custom:
+        error = fields.invalid("kind", kind, f"must be {resource.kind}")
+        found = obj.get("metadata")
+        name = str(found.get("name", "")) if isinstance(found, dict) else ""
+        return invalid(call.group, str(kind), name, [error.as_cause()])
     group = resource.group.partition(".")[0] or "core"
     return bad_request(
         f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '

@@ -65,7 +65,14 @@ async def test_what_is_not_there_is_not_found(api: Api) -> None:
         (b"[]", "must be a JSON object"),
         ({"metadata": {"name": "a", "namespace": "other"}}, "does not match the namespace"),
         ({"kind": "Secret", "metadata": {"name": "a"}}, "cannot be handled as a ConfigMap"),
-        ({"apiVersion": "v2", "metadata": {"name": "a"}}, "the API version in the data (v2)"),
+        (
+            {"apiVersion": "v2", "metadata": {"name": "a"}},
+            'no kind "ConfigMap" is registered for version "v2"',
+        ),
+        (
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}},
+            "the API version in the data (apps/v1) does not match the expected API version (v1)",
+        ),
     ],
 )
 async def test_a_body_that_does_not_fit_is_a_bad_request(api: Api, body: object, text: str) -> None:

@@ -29,12 +29,13 @@ async def patch(core: ApiCore, call: Call) -> Reply:
         seen = old["metadata"].get("resourceVersion")
         new = change.apply(old)
         writes.check_kind(call, new)
+        call.warnings.clear()
+        new = fieldchecks.check(call, new, wanted)
         # The version of what it was applied to is not one that the user asked for; a patch may
         # test it, though, and one that names it is refused on a newer object: there it differs.
         if new["metadata"].get("resourceVersion") == seen:
             new["metadata"].pop("resourceVersion", None)
-        call.warnings.clear()
-        return fieldchecks.check(call, new, wanted)
+        return new
 
     attempts = core.config.patch_attempts
     written = await writes.change(core, call, alter, attempts=attempts, wanted=wanted)
