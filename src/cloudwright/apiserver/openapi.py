@@ -21,6 +21,7 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 GVK = "x-kubernetes-group-version-kind"
 _PATCHES = ("application/json-patch+json", "application/merge-patch+json")
 _STRATEGIC = "application/strategic-merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
 _COMMON = {
     "dryRun": "When present, indicates that modifications should not be persisted (All).",
     "fieldManager": "A name for the actor that makes the changes.",
@@ -30,7 +31,8 @@ _COMMON = {
 
 def patches(served: Served) -> tuple[str, ...]:
     """The patch types to offer; clients choose a strategic merge only where it has merge keys."""
-    return (*_PATCHES, _STRATEGIC) if served.patch_keys else _PATCHES
+    strategic = (_STRATEGIC,) if served.patch_keys else ()
+    return (*_PATCHES, *strategic, _APPLY)
 
 
 def definition_of(served: Served) -> str:
