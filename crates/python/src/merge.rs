@@ -1,5 +1,7 @@
 //! Python's view of the crate `merge`: field ownership and server-side apply on JSON bytes.
 
+use std::cell::RefCell;
+
 use cloudwright_merge::{
     Element, Managed, Managers, MergeError as Error, Request, Schema, Set, Value, Versions,
 };
@@ -118,6 +120,17 @@ impl MergeFields {
 struct Others<'s> {
     schemas: &'s [(String, Bound<'s, MergeSchema>)],
     convert: Option<Bound<'s, PyAny>>,
+    /// What the function raised: the caller is told, whatever became of the merge.
+    raised: RefCell<Option<PyErr>>,
+}
+
+impl Others<'_> {
+    fn raised<T>(&self, done: Result<T, Error>) -> PyResult<T> {
+        match self.raised.take() {
+            Some(error) => Err(error),
+            None => done.map_err(raised),
+        }
+    }
 }
 
 impl<'s> Versions<'s> for Others<'s> {
@@ -127,7 +140,11 @@ impl<'s> Versions<'s> for Others<'s> {
     }
 
     fn convert(&self, object: &Value<'_>, api_version: &str) -> Result<Value<'static>, Error> {
-        let failed = |error: PyErr| Error::Typed(format!("failed to convert: {error}"));
+        let failed = |error: PyErr| {
+            let text = format!("failed to convert: {error}");
+            self.raised.replace(Some(error));
+            Error::Typed(text)
+        };
         let Some(convert) = &self.convert else {
             return Err(Error::Typed("no conversion is known".to_owned()));
         };
@@ -175,6 +192,7 @@ pub fn managed_update<'py>(
     let others = Others {
         schemas: &schemas,
         convert,
+        raised: RefCell::new(None),
     };
     let request = Request {
         schema: &schema.get().schema,
@@ -187,7 +205,7 @@ pub fn managed_update<'py>(
     };
     let live = live.map(Value::parse).transpose().map_err(raised)?;
     let new = Value::parse(new).map_err(raised)?;
-    let managed = cloudwright_merge::update(&request, live, new).map_err(raised)?;
+    let managed = others.raised(cloudwright_merge::update(&request, live, new))?;
     Ok(lists(py, &managed))
 }
 
@@ -218,6 +236,7 @@ pub fn managed_apply<'py>(
     let others = Others {
         schemas: &schemas,
         convert,
+        raised: RefCell::new(None),
     };
     let request = Request {
         schema: &schema.get().schema,
@@ -236,7 +255,7 @@ pub fn managed_apply<'py>(
         .as_ref()
         .and_then(|text| Value::parse(text.as_bytes()).ok());
     let applied = cloudwright_merge::apply(&request, live, &patch, last.as_ref(), force);
-    let applied = applied.map_err(raised)?;
+    let applied = others.raised(applied)?;
     let (fields, same) = lists(py, &applied.managed);
     Ok((written(py, &applied.object), fields, same))
 }
