@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from cloudwright.model import quantities
 from cloudwright.model.objects import Object
@@ -22,6 +23,13 @@ def copy(obj: Mapping[str, Any]) -> Object:
 
 
 def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is int or value is None:
+        return value
+    if kind is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    if kind is list:
+        return [_copy(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -31,8 +39,8 @@ def _copy(value: Any) -> Any:
 
 def digest(value: Any, length: int = 10) -> str:
     """A short stable name for a JSON value, usable inside object names."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big")
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    number = int.from_bytes(hashlib.sha256(text).digest()[:10], "big")
     letters = []
     for _ in range(length):
         number, index = divmod(number, len(_ALPHABET))
@@ -91,6 +99,8 @@ def grants(actual: Any, wish: Any) -> bool:
     Mappings are compared by the wish's keys, lists element by element, quantities by their worth
     (a server writes ``0.5`` as ``500m``).
     """
+    if type(wish) is str or type(wish) is int:
+        return bool(actual == wish)
     if isinstance(wish, Mapping):
         if not isinstance(actual, Mapping):
             return not wish and actual is None
