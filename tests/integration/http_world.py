@@ -147,6 +147,10 @@ class World:
         return Lines(secure, answer)
 
 
+def _is_root_ca(event: Any) -> bool:
+    return event["object"].get("metadata", {}).get("name") == ROOT_CA
+
+
 class Lines:
     """The lines of a streamed answer."""
 
@@ -158,14 +162,15 @@ class Lines:
         """The next event; ``None`` at the orderly end."""
         while line := await to_thread.run_sync(self.answer.readline):
             event = json.loads(line)
-            if event["object"].get("metadata", {}).get("name") != ROOT_CA:
+            if not _is_root_ca(event):
                 return event
         return None
 
     async def rest(self) -> list[Any]:
         """Every further event, up to the orderly end."""
         text = await to_thread.run_sync(self.answer.read)
-        return [json.loads(line) for line in text.splitlines()]
+        events = [json.loads(line) for line in text.splitlines()]
+        return [event for event in events if not _is_root_ca(event)]
 
     def close(self) -> None:
         self.answer.close()

@@ -44,7 +44,7 @@ impl Default for Config {
             waiting_max: 4_000,
             bodies_bytes_max: 128 << 20,
             idle: Duration::from_secs(90),
-            handshake: Duration::from_secs(10),
+            handshake: Duration::from_secs(30),
             body_pause: Duration::from_secs(30),
             watch_events_max: 2048,
             watch_bytes_max: 16 << 20,
