@@ -169,7 +169,7 @@ def _check_access(
     if found:
         # As upstream, whose error does not know the kind either.
         error = invalid(AUTHORIZATION, "", "", [problem.as_cause() for problem in found])
-        del error.details["kind"]
+        error.details.pop("kind", None)
         raise error
 
 

@@ -123,12 +123,13 @@ async def test_tokens_are_kept_as_digests_and_can_be_revoked(tmp_path):
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer wrong", "x y z"])
-async def test_wrong_authorization_headers_are_refused(tmp_path, header):
+async def test_wrong_tokens_are_refused_and_other_schemes_not_looked_at(tmp_path):
     who = Authenticator(TokenFile(tmp_path / "none.json"))
     with pytest.raises(ApiError) as error:
-        await who.user(None, {"authorization": header})
+        await who.user(None, {"authorization": "Bearer wrong"})
     assert error.value.http_status == 401
+    for header in ("", "Bearer", "Bearer ", "Basic YTpi", "x y z"):
+        assert await who.user(None, {"authorization": header}) is None
 
 
 @pytest.mark.anyio

@@ -59,11 +59,10 @@ class Authenticator:
         given = headers.get("authorization")
         if given is None:
             return None
-        scheme, _, token = given.strip().partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise unauthorized()
-        found = await self.by_token(token)
+        parts = given.strip().split(" ", 2)
+        if len(parts) < 2 or parts[0].lower() != "bearer" or not parts[1]:
+            return None  # of a kind that we do not look at, as upstream
+        found = await self.by_token(parts[1])
         if found is None:
             raise unauthorized()
         return found[0]
