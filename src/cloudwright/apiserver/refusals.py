@@ -15,7 +15,6 @@ from cloudwright.apiserver.errors import (
     bad_request,
     conflict,
     invalid,
-    qualified,
 )
 from cloudwright.apiserver.store.interface import Record
 from cloudwright.model import fields, resources
@@ -171,9 +170,8 @@ def check_version(call: Call, new: Object, old: Object, record: Record) -> bool:
     version = given.get("resourceVersion")
     if version in (None, "", "0"):
         if call.verb == "update" and not strategies.unconditional(call.served):
-            what = qualified(call.plural, call.group)
             error = fields.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid("", what, call.name, [error.as_cause()])
+            raise invalid(call.group, call.plural, call.name, [error.as_cause()])
         return False
     if version != str(record.revision):
         raise conflict(call.group, call.plural, call.name, MODIFIED)

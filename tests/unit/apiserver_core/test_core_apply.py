@@ -297,3 +297,92 @@ async def test_old_updaters_are_merged(api: Api) -> None:
     found = owners(await api.get(path))
     assert len(found) == 10
     assert "ancient-changes/Update" in found
+
+
+async def test_owners_follow_through_other_versions(api: Api) -> None:
+    root = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": target}
+    body = {"metadata": {"name": "web"}, "spec": spec}
+    await api.create(root.format("v2"), body, fieldManager="maker")
+    patch = {"spec": {"maxReplicas": 5}}
+    changed = await api.patch(root.format("v1") + "/web", patch, fieldManager="other")
+    entries = {entry["manager"]: entry for entry in changed["metadata"]["managedFields"]}
+    assert entries["maker"]["apiVersion"] == "autoscaling/v2"
+    assert "f:maxReplicas" not in entries["maker"]["fieldsV1"]["f:spec"]
+    assert "f:minReplicas" in entries["maker"]["fieldsV1"]["f:spec"]
+    assert entries["other"]["apiVersion"] == "autoscaling/v1"
+    assert entries["other"]["fieldsV1"] == {"f:spec": {"f:maxReplicas": {}}}
+    mine = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web"},
+        "spec": {"maxReplicas": 9},
+    }
+    error = await api.patch(root.format("v2") + "/web", mine, APPLY, status=409, fieldManager="me")
+    assert error["details"]["causes"] == [
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "other" using autoscaling/v1',
+            "field": ".spec.maxReplicas",
+        }
+    ]
+
+
+async def test_a_taken_generated_name_is_tried_eight_times(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cloudwright.model import names
+
+    tried: list[int] = []
+
+    def made(prefix: str, _random: bytes) -> str:
+        tried.append(1)
+        return f"{prefix}same"
+
+    monkeypatch.setattr(names, "generate_name", made)
+    body = {"metadata": {"generateName": "x-"}}
+    await api.create(CONFIG_MAPS, body)
+    tried.clear()
+    error = await api.create(CONFIG_MAPS, body, status=409)
+    assert len(tried) == 8
+    assert error["reason"] == "AlreadyExists"
+    assert error["details"]["retryAfterSeconds"] == 1
+    assert error["message"] == (
+        'configmaps "x-same" already exists, the server was not able to generate a unique name '
+        "for the object"
+    )
+
+
+async def test_a_new_object_has_no_version(api: Api) -> None:
+    body = config_map("a")
+    body["metadata"]["resourceVersion"] = "5"
+    error = await api.create(CONFIG_MAPS, body, status=500)
+    assert error["message"] == "resourceVersion should not be set on objects to be created"
+    assert "reason" not in error
+
+
+async def test_metadata_that_may_not_change(api: Api) -> None:
+    made = await api.create(CONFIG_MAPS, config_map("a"))
+    path = f"{CONFIG_MAPS}/a"
+    error = await api.patch(path, {"metadata": {"uid": "other"}}, status=422)
+    assert error["details"]["causes"][0]["field"] == "metadata.uid"
+    error = await api.update(
+        path, config_map("a") | {"metadata": {"name": "a", "uid": "other"}}, status=409
+    )
+    assert "Precondition failed: UID in precondition: other" in error["message"]
+    same = await api.patch(path, {"metadata": {"creationTimestamp": None, "generation": 7}})
+    assert same == made
+    lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    await api.create(lease, {"metadata": {"name": "l"}, "spec": {}})
+    error = await api.update(f"{lease}/l", {"metadata": {"name": "l"}, "spec": {}}, status=422)
+    assert "metadata.resourceVersion: Invalid value: 0: must be specified" in error["message"]
+
+
+async def test_repeated_owner_references_are_dropped(api: Api) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    body = config_map("a")
+    body["metadata"]["ownerReferences"] = [owner, owner]
+    reply = await api.raw("POST", CONFIG_MAPS, body)
+    assert "duplicate UID(s) observed: u" in reply.headers["warning"]
+    assert (await api.get(f"{CONFIG_MAPS}/a"))["metadata"]["ownerReferences"] == [owner]

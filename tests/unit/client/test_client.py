@@ -48,6 +48,20 @@ async def test_paths_namespaces_and_patch_types() -> None:
     assert options["preconditions"] == {"uid": "u"}
 
 
+async def test_server_side_apply_names_its_manager() -> None:
+    transport = Scripted([{}] * 2)
+    client = Client(transport, namespace="mine")
+    await client.apply_server_side(CONFIG_MAP, config_map("a", 1), field_manager="me")
+    await client.apply_server_side(
+        CONFIG_MAP, config_map("a", 1), field_manager="me", force=True, dry_run=True
+    )
+    first, second = transport.asked
+    assert (first.method, first.path) == ("PATCH", "/api/v1/namespaces/default/configmaps/a")
+    assert first.headers["content-type"] == "application/apply-patch+yaml"
+    assert dict(first.query) == {"fieldManager": "me"}
+    assert dict(second.query) == {"fieldManager": "me", "force": "true", "dryRun": "All"}
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "error", "exit_code"),
     [
