@@ -33,7 +33,7 @@ from cloudwright.operator.cache import Cache
 from cloudwright.operator.controllers.measuring import Measuring
 from cloudwright.operator.engines.actions import Action, Note, Patch
 from cloudwright.operator.engines.microservice import decide as engine
-from cloudwright.operator.engines.microservice import hooks, rollout
+from cloudwright.operator.engines.microservice import hooks, kinds, rollout
 from cloudwright.operator.engines.microservice.canary_children import canary_name
 from cloudwright.operator.engines.microservice.children import CONTAINER, is_url
 from cloudwright.operator.engines.microservice.gateway import HTTP_ROUTE
@@ -72,7 +72,7 @@ class MicroServiceController(Controller):
         # A child has its parent's name, also one that belongs to somebody else (a clash).
         self.children = {
             kind: self.watch(resource, _of_child)
-            for kind, resource in engine.CHILDREN.items()
+            for kind, resource in kinds.CHILDREN.items()
             if kind not in self._unused()
         }
         self.replica_sets = self.watch(REPLICA_SET, _of_labelled)
@@ -93,7 +93,7 @@ class MicroServiceController(Controller):
     @property
     def _optional(self) -> dict[str, Cache]:
         """Caches of kinds that an API may not have."""
-        found = {kind: c for kind, c in self.children.items() if kind in engine.OPTIONAL}
+        found = {kind: c for kind, c in self.children.items() if kind in kinds.OPTIONAL}
         return {**found, CONTROLLER_REVISION.kind: self.revisions}
 
     def _look_at_all(self) -> None:
@@ -138,7 +138,7 @@ class MicroServiceController(Controller):
         children = {kind: obj for kind, cache in self.children.items() if (obj := cache.get(key))}
         canary = {
             kind: obj
-            for kind in engine.CANARY_CHILDREN
+            for kind in kinds.CANARY_CHILDREN
             if (obj := self.children[kind].get(other)) and _belongs(obj, service)
         }
         every = self.pods.found(_OURS, key)

@@ -11,34 +11,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudwright._base.clock import rfc3339
-from cloudwright.model.conditions import find
 from cloudwright.model.objects import (
     Object,
     annotations_of,
-    controller_of,
     deleting,
     finalizers_of,
     name_of,
-    namespace_of,
     owned_by,
-    uid_of,
 )
 from cloudwright.model.resources import (
-    CONFIG_MAP,
-    DEPLOYMENT,
     MICRO_SERVICE,
-    POD_DISRUPTION_BUDGET,
-    ROUTE,
-    SERVICE,
     Resource,
 )
 from cloudwright.operator.engines import autoscale
-from cloudwright.operator.engines.actions import Delete, Draft, Update
+from cloudwright.operator.engines.actions import Draft, Update
 from cloudwright.operator.engines.autoscale import Advice
-from cloudwright.operator.engines.microservice import canary, commands, history, hooks, rollout
+from cloudwright.operator.engines.microservice import (
+    canary,
+    commands,
+    ending,
+    history,
+    hooks,
+    report,
+    rollout,
+)
 from cloudwright.operator.engines.microservice import canary_children as shares
 from cloudwright.operator.engines.microservice import children as render
-from cloudwright.operator.engines.microservice.gateway import HTTP_ROUTE, http_route
+from cloudwright.operator.engines.microservice.gateway import http_route
+from cloudwright.operator.engines.microservice.kinds import (
+    CANARY_CHILDREN,
+    CHILDREN,
+    deletion,
+)
 from cloudwright.operator.engines.microservice.stages import Stage, State, stage_of
 from cloudwright.operator.engines.microservice.world import (
     BACKENDS,
@@ -47,31 +51,16 @@ from cloudwright.operator.engines.microservice.world import (
     HookCall,
     Ledger,
     World,
-    template_version,
-    version_of,
     wished_replicas,
 )
 from cloudwright.operator.engines.sync import Clash, bring
 from cloudwright.operator.engines.templates import copy, digest
 
-CHILDREN: dict[str, Resource] = {
-    "ConfigMap": CONFIG_MAP,
-    "Deployment": DEPLOYMENT,
-    "Service": SERVICE,
-    "Route": ROUTE,
-    "HTTPRoute": HTTP_ROUTE,
-    "PodDisruptionBudget": POD_DISRUPTION_BUDGET,
-}
-"""In the order in which they are made."""
-OPTIONAL = frozenset({"Route", "HTTPRoute", "PodDisruptionBudget"})
-"""Kinds that an API may not have."""
-CANARY_CHILDREN = ("ConfigMap", "Deployment", "Service")
-
 
 def decide(world: World) -> Decision:
     """What to do next for one MicroService."""
     if deleting(world.service):
-        return _clean_up(world)
+        return ending.clean_up(world)
     draft = Draft()
     if FINALIZER not in finalizers_of(world.service):
         # Nothing is made before its removal is certain.
@@ -118,11 +107,11 @@ def _carry_on(ledger: Ledger, draft: Draft, advice: Advice | None) -> Decision:
         return _clash(ledger, draft, clash)
     call = None
     if stage_of(ledger.record("rollout")) not in ("", Stage.LINGERING):
-        _report_steps(ledger)
+        report.steps(ledger)
     elif not rollout.settled(world, wish):
-        _report_progress(ledger)
+        report.progress(ledger)
     elif len(draft.actions) > ordered:
-        _report_sync(ledger)
+        report.syncing(ledger)
     else:
         call = _after(ledger, draft)
     return Decision(draft.plan(ledger.status), call, advice)
@@ -255,7 +244,7 @@ def canary_wishes(ledger: Ledger) -> dict[str, Object]:
 def _sync(ledger: Ledger, draft: Draft, deployment: Object) -> None:
     """The canary is made before it gets a share, and goes after it has lost it."""
     world = ledger.world
-    _routed(ledger)
+    report.routed(ledger)
     gone: list[tuple[Resource, Object]] = []
     groups = (
         (canary_wishes(ledger), world.canary, CANARY_CHILDREN),
@@ -274,25 +263,9 @@ def _sync(ledger: Ledger, draft: Draft, deployment: Object) -> None:
                 verb = "Created" if actual is None else "Updated"
                 draft.note(f"{verb}{kind}", f"{verb} {kind} {name_of(wish)}")
     for resource, obj in gone:
-        draft.actions.append(_deletion(resource, obj))
+        draft.actions.append(deletion(resource, obj))
         text = f"Deleted {resource.kind} {name_of(obj)}: not wished any more"
         draft.note(f"Deleted{resource.kind}", text)
-
-
-def _routed(ledger: Ledger) -> None:
-    """Say so when this cluster has nothing that could route from outside."""
-    world = ledger.world
-    if world.routing == "mesh" or render.route(world.service) is None:
-        ledger.drop("Routed")
-    elif world.routing == "none":
-        text = "no Gateway API here: it is reached inside of the cluster only"
-        ledger.condition("Routed", False, "NoGatewayAPI", text)
-    else:
-        ledger.condition("Routed", True, "HTTPRoute", f"through Gateway {'/'.join(world.gateway)}")
-
-
-def _deletion(resource: Resource, obj: Object) -> Delete:
-    return Delete(resource, namespace_of(obj), name_of(obj), uid_of(obj), "Background")
 
 
 def _clash(ledger: Ledger, draft: Draft, clash: Clash) -> Decision:
@@ -348,119 +321,3 @@ def _ready(ledger: Ledger, draft: Draft, version: str) -> None:
     if ledger.condition("Ready", True, "Ready", message):
         draft.note("Ready", message)
     ledger.status["phase"] = "Ready"
-
-
-def _report_steps(ledger: Ledger) -> None:
-    """The conditions while a new version runs beside the old one."""
-    world, record = ledger.world, ledger.record("rollout")
-    ledger.condition("Available", _available(world.deployment or {}), "StableVersion")
-    good = str(ledger.record("lastGood").get("version") or "")
-    ledger.status["version"] = good
-    if record.get("state") == State.FAILED:
-        message = f"version {record.get('version')} failed: {record.get('cause')}; {good} serves"
-        ledger.condition("Ready", False, "RolloutFailed", message)
-        ledger.status["phase"] = "Failed"
-        return
-    cause = canary.canary_cause(world) or rollout.current_cause(world)
-    tail = f"; {cause}" if cause else ""
-    message = f"version {record.get('version')}: {record.get('message') or 'starting'}{tail}"
-    paused = canary.is_paused(ledger)
-    ledger.condition("Ready", False, "Paused" if paused else "Progressing", message)
-    ledger.status["phase"] = "Paused" if paused else "Progressing"
-
-
-def _report_progress(ledger: Ledger) -> None:
-    """The conditions while the Deployment is not (or no longer) complete."""
-    world, record = ledger.world, ledger.record("rollout")
-    deployment = world.deployment or {}
-    status = deployment.get("status") or {}
-    wished = wished_replicas(ledger)
-    enough = int(status.get("availableReplicas") or 0)
-    available = bool(deployment) and (enough >= wished or _available(deployment))
-    ledger.condition(
-        "Available",
-        available,
-        "MinimumReplicasAvailable" if available else "MinimumReplicasUnavailable",
-    )
-    versions = {template_version(rs) for rs in world.replica_sets if _serves(rs)}
-    if len(versions) == 1:
-        ledger.status["version"] = versions.pop()
-    cause = rollout.current_cause(world)
-    counts = (
-        f"{status.get('updatedReplicas') or 0} of {wished} updated,"
-        f" {status.get('readyReplicas') or 0} ready"
-    )
-    tail = f"; {cause}" if cause else ""
-    match record.get("state"):
-        case State.ROLLED_BACK:
-            good = ledger.record("lastGood").get("version")
-            message = f"going back to {good}: {record.get('cause')}"
-            ledger.condition("Ready", False, "RolledBack", message)
-            ledger.status["phase"] = "RolledBack"
-        case State.FAILED:
-            message = f"version {record.get('version')} failed: {record.get('cause')}"
-            ledger.condition("Ready", False, "RolloutFailed", message)
-            ledger.status["phase"] = "Failed"
-        case State.COMPLETE:
-            ledger.condition("Ready", False, "PodsNotReady", f"{counts}{tail}")
-            ledger.status["phase"] = "Progressing"
-        case _:
-            message = f"version {version_of(world.service)}: {counts}{tail}"
-            ledger.condition("Ready", False, "Progressing", message)
-            ledger.status["phase"] = "Progressing" if deployment else "Pending"
-
-
-def _report_sync(ledger: Ledger) -> None:
-    """The pods are as wished, another child is being changed: what was ready stays so."""
-    ready = find(ledger.status.get("conditions"), "Ready") or {}
-    if ready.get("status") != "True" and ledger.status.get("phase") != "RolledBack":
-        ledger.condition("Ready", False, "Progressing", "bringing its children up to date")
-        ledger.status["phase"] = "Progressing"
-
-
-def _available(deployment: Object) -> bool:
-    entries = (deployment.get("status") or {}).get("conditions") or []
-    return any(c["type"] == "Available" and c.get("status") == "True" for c in entries)
-
-
-def _serves(replica_set: Object) -> bool:
-    return int((replica_set.get("status") or {}).get("readyReplicas") or 0) > 0
-
-
-# -- the end
-
-_GO_FIRST = ("Route", "HTTPRoute", "Deployment")
-
-
-def _clean_up(world: World) -> Decision:
-    """Route and pods first (they drain with their preStop hooks), then the rest, then the
-    finalizer.
-    """
-    draft = Draft()
-    if FINALIZER not in finalizers_of(world.service):
-        return Decision(draft.plan())
-    every = [*world.children.values(), *world.canary.values()]
-    mine = [obj for obj in every if owned_by(obj, world.service)]
-    pods = [*world.pods, *world.canary_pods]
-    workers = [pod for pod in pods if (controller_of(pod) or {}).get("kind") == "ReplicaSet"]
-    first = [obj for obj in mine if obj["kind"] in _GO_FIRST]
-    then = [obj for obj in mine if obj["kind"] not in _GO_FIRST]
-    for obj in first if first or workers else then:
-        if not deleting(obj):
-            draft.actions.append(_deletion(CHILDREN[obj["kind"]], obj))
-    ledger = Ledger(world)
-    ledger.count()
-    left = [f"{obj['kind']} {name_of(obj)}" for obj in mine]
-    left += [f"pod {name_of(pod)}" for pod in workers]
-    if not left:
-        changed = copy(world.service)
-        changed["metadata"]["finalizers"] = [
-            entry for entry in finalizers_of(world.service) if entry != FINALIZER
-        ]
-        draft.actions.append(Update(MICRO_SERVICE, changed))
-        draft.note("CleanedUp", "Everything that belonged to it is gone")
-        return Decision(draft.plan())
-    if ledger.condition("Ready", False, "Terminating", f"waiting for {', '.join(sorted(left))}"):
-        draft.note("Terminating", "Removing its route, pods, service and configuration")
-    ledger.status["phase"] = "Terminating"
-    return Decision(draft.plan(ledger.status))
