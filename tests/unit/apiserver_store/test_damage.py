@@ -45,7 +45,7 @@ async def read_all(store: SqliteStore, expected: dict[str, Record]) -> bool:
     return whole
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(30), 481, 622, 1106, 1177, 1185])
 async def test_flipped_bits_give_no_wrong_answer(tmp_path: Path, seed: int) -> None:
     expected = await filled(tmp_path)
     path, rng = tmp_path / "store.db", random.Random(seed)
@@ -53,7 +53,12 @@ async def test_flipped_bits_give_no_wrong_answer(tmp_path: Path, seed: int) -> N
     for _ in range(rng.choice((1, 1, 2, 5))):
         data[rng.randrange(100, len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
-    report = checking.check(path)
+    try:
+        report = checking.check(path)
+    except StoreError as error:
+        if "has format" in error.message:  # the number itself was hit
+            return
+        raise
     try:
         async with opened(tmp_path) as store:
             whole = await read_all(store, expected)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
 
+import orjson
+
 from cloudwright.apiserver.errors import StoreCorruptError, StoreError
 from cloudwright.apiserver.store import schema, statements
 
@@ -90,6 +92,8 @@ def check(path: Path) -> Report:
             database.execute(statements.META, ("floor",)).fetchone()[0],
         )
         return Report(keys, revisions, newest, problems[:_PROBLEMS_MAX])
+    except (TypeError, ValueError, AttributeError) as error:
+        return Report(0, 0, 0, [f"there is what nobody wrote: {error}"])
     except sqlite3.DatabaseError as error:
         known = schema.translate(error, path)
         if isinstance(known, StoreCorruptError):
@@ -115,21 +119,40 @@ def _invariants(database: sqlite3.Connection) -> list[str]:
 
 
 def _sums(database: sqlite3.Connection) -> list[str]:
-    found = []
-    for key, revision, created, kept, value in database.execute(
-        "SELECT key, revision, created, sum, value FROM current"
-    ):
-        if statements.checksum(key, revision, created, value) != kept:
-            found.append(f"the value of {key} at revision {revision} is not what was written")
-    for revision, key, created, previous, kept, before, last in database.execute(
-        "SELECT revision, key, created, previous, sum, before, last FROM log"
-    ):
-        if before is None:
-            continue
-        total = statements.checksum(key, previous, created, before)
-        if (total if last is None else crc32(last, total)) != kept:
-            found.append(
-                f"the older value of {key}, superseded at revision {revision}, is not what was "
-                "written"
-            )
-    return found
+    """In chunks of one row each, as ``reading`` does it: this thread shares the interpreter."""
+    found: list[str] = []
+    after = -1
+    while True:
+        row = database.execute(statements.SUMS, (after,)).fetchone()
+        ids, keys, revisions, created, kept, lengths = orjson.loads(row[0])
+        if not ids:
+            break
+        values = statements.parts(row[1] or b"", lengths)
+        for key, revision, *rest in zip(keys, revisions, created, values, kept, strict=True):
+            if statements.checksum(key, revision, rest[0], rest[1] or b"") != rest[2]:
+                found.append(f"the value of {key} at revision {revision} is not what was written")
+        after = ids[-1]
+    return found + _log_sums(database)
+
+
+def _log_sums(database: sqlite3.Connection) -> list[str]:
+    found: list[str] = []
+    after = -1
+    while True:
+        row = database.execute(statements.LOG_SUMS, (after,)).fetchone()
+        revisions, keys, created, previous, kept, were, ends = orjson.loads(row[0])
+        if not revisions:
+            return found
+        befores = statements.parts(row[1] or b"", were)
+        lasts = statements.parts(row[2] or b"", ends)
+        rows = zip(revisions, keys, created, previous, kept, befores, lasts, strict=True)
+        for revision, key, first, earlier, total, before, last in rows:
+            if before is None:
+                continue
+            was = statements.checksum(key, earlier, first, before)
+            if (was if last is None else crc32(last, was)) != total:
+                found.append(
+                    f"the older value of {key}, superseded at revision {revision}, is not what "
+                    "was written"
+                )
+        after = revisions[-1]

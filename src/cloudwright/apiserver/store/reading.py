@@ -31,8 +31,8 @@ _HEAD_BYTES = 128 * 1024
 _CHUNK_BYTES = 1024 * 1024
 _CHUNK_ROWS_MAX = 1000
 
-Row = tuple[str, int, int, bytes, int | None]
-"""Key, revision, create revision, value, checksum (``None``: not known)."""
+Row = tuple[str, int, int, bytes, int]
+"""Key, revision, create revision, value, checksum. A damaged file may have other types."""
 
 
 class Reader:
@@ -116,9 +116,13 @@ class Reader:
             row = self._far.execute(statements.REPLAY, bounds).fetchone()
         except sqlite3.Error as error:
             raise self.broken(error) from error
-        *columns, were, are = orjson.loads(row[0])
-        befores, values = _parts(row[1] or b"", were), _parts(row[2] or b"", are)
-        return list(map(self._event, *columns, befores, values))
+        try:
+            *columns, were, are = orjson.loads(row[0])
+            befores = statements.parts(row[1] or b"", were)
+            values = statements.parts(row[2] or b"", are)
+            return list(map(self._event, *columns, befores, values))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(prefix, after) from error
 
     def broken(self, error: sqlite3.Error) -> Exception:
         """A failure as the store's own error; damage is counted and logged."""
@@ -169,7 +173,10 @@ class Reader:
             row = self._far.execute(statements.CHUNK_AT, (after, high, most, at)).fetchone()
         except sqlite3.Error as error:
             raise self.broken(error) from error
-        records, wrong = _cut(orjson.loads(row[0]), row[1] or b"")
+        try:
+            records, wrong = _cut(orjson.loads(row[0]), row[1] or b"")
+        except (TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(after, at) from error
         if wrong >= 0:
             raise self._damaged(records[wrong].key, records[wrong].revision)
         return records
@@ -178,9 +185,12 @@ class Reader:
 
     def _record(self, row: Row) -> Record:
         key, revision, created, value, kept = row
-        if kept is not None and statements.checksum(key, revision, created, value) != kept:
-            raise self._damaged(key, revision)
-        return Record(key, revision, created, value)
+        try:
+            if statements.checksum(key, revision, created, value) == kept:
+                return Record(key, revision, created, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise self._damaged(key, revision) from error
+        raise self._damaged(key, revision)
 
     def _event(
         self,
@@ -217,16 +227,6 @@ class Reader:
     def _tell(self, error: StoreCorruptError) -> None:
         self._statistics.damages += 1
         _log.error("%s", error.message, extra={"hint": error.hint})
-
-
-def _parts(joined: bytes, lengths: list[int | None]) -> list[bytes | None]:
-    """What was joined end to end; ``None`` where the length is."""
-    found: list[bytes | None] = []
-    at = 0
-    for length in lengths:
-        found.append(None if length is None else joined[at : at + length])
-        at += length or 0
-    return found
 
 
 def _cut(columns: list[list[Any]], values: bytes) -> tuple[list[Record], int]:

@@ -21,6 +21,7 @@ PAGE_BYTES = 16384
 """
 WAL_PAGES = 256
 """The log is written back to the file when it has so many pages (4 MiB)."""
+_STRANGE = ("Could not decode", "JSON cannot hold", "no such column", "no such table")
 RESTORE = "stop the platform and put a backup back with `cloudwright restore FILE`"
 
 
@@ -32,7 +33,9 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
             f"the store cannot be written: no space left on the device of {path}",
             hint="free some space; writes work again by themselves",
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    # Without a code of its own: a column has what it never was given, or lost its name.
+    strange = any(words in str(error) for words in _STRANGE)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or strange:
         return StoreCorruptError(
             f"the store {path} is damaged: {error}",
             hint=RESTORE,
@@ -91,6 +94,9 @@ def connect(path: Path, *, synchronous: str, cache_kib: int) -> sqlite3.Connecti
     except sqlite3.Error as error:
         database.close()
         raise translate(error, path) from error
+    except UnicodeDecodeError as error:  # what SQLite complains of is unreadable itself
+        database.close()
+        raise StoreCorruptError(f"the store {path} is damaged: {error}", hint=RESTORE) from error
     except StoreError:
         database.close()
         raise

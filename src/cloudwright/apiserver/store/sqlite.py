@@ -24,7 +24,12 @@ from anyio import to_thread
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock
 from cloudwright.apiserver.config import StoreConfig
-from cloudwright.apiserver.errors import CompactedError, StoreError, StoreOverloadedError
+from cloudwright.apiserver.errors import (
+    CompactedError,
+    StoreCorruptError,
+    StoreError,
+    StoreOverloadedError,
+)
 from cloudwright.apiserver.store import checking, schema, statements
 from cloudwright.apiserver.store.compaction import Compactor
 from cloudwright.apiserver.store.hub import Hub, HubWatch
@@ -77,6 +82,10 @@ class SqliteStore:
         except sqlite3.Error as error:
             os.close(self._lock)
             raise schema.translate(error, config.path) from error
+        except (TypeError, UnicodeDecodeError) as error:
+            os.close(self._lock)
+            text = f"the store {config.path} is damaged: there is what nobody wrote: {error}"
+            raise StoreCorruptError(text, hint=schema.RESTORE) from error
         except BaseException:
             os.close(self._lock)
             raise

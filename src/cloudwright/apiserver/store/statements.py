@@ -16,7 +16,7 @@ from zlib import crc32
 FORMAT = 2
 
 TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE current (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,
@@ -24,7 +24,7 @@ CREATE TABLE current (
     created INTEGER NOT NULL,
     sum INTEGER NOT NULL,
     value BLOB NOT NULL
-);
+) STRICT;
 CREATE TABLE log (
     revision INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE log (
     sum INTEGER NOT NULL,
     before BLOB,
     last BLOB
-);
+) STRICT;
 CREATE INDEX log_previous ON log (previous) WHERE previous > 0;
 INSERT INTO meta VALUES ('compacted', 0), ('floor', 0);
 """
@@ -97,6 +97,19 @@ REPLAY = (
     "CAST(group_concat(value, '') AS BLOB) FROM (" + _EVENTS + ")"
 )
 """The next events, in one row for the same reason."""
+SUMS = (
+    "SELECT json_array(json_group_array(id), json_group_array(key), json_group_array(revision), "
+    "json_group_array(created), json_group_array(sum), json_group_array(length(value))), "
+    "CAST(group_concat(value, '') AS BLOB) "
+    "FROM (SELECT * FROM current WHERE id > ? ORDER BY id LIMIT 500)"
+)
+LOG_SUMS = (
+    "SELECT json_array(json_group_array(revision), json_group_array(key), "
+    "json_group_array(created), json_group_array(previous), json_group_array(sum), "
+    "json_group_array(length(before)), json_group_array(length(last))), "
+    "CAST(group_concat(before, '') AS BLOB), CAST(group_concat(last, '') AS BLOB) "
+    "FROM (SELECT * FROM log WHERE revision > ? ORDER BY revision LIMIT 500)"
+)
 LOG = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 CREATE = "INSERT INTO current VALUES (NULL, ?, ?, ?, ?, ?)"
 UPDATE = "UPDATE current SET revision = ?, sum = ?, value = ? WHERE id = ?"
@@ -126,6 +139,16 @@ MOVE = (
     "WHERE id IN (SELECT id FROM current ORDER BY id LIMIT ?)"
 )
 """Takes the oldest rows to the table's dense end: pages that deletions left half empty go free."""
+
+
+def parts(joined: bytes, lengths: list[int | None]) -> list[bytes | None]:
+    """What ``group_concat`` joined; ``None`` where the length is."""
+    found: list[bytes | None] = []
+    at = 0
+    for length in lengths:
+        found.append(None if length is None else joined[at : at + length])
+        at += length or 0
+    return found
 
 
 def checksum(key: str, revision: int, created: int, value: bytes) -> int:
