@@ -144,12 +144,22 @@ async def test_admission_changes_warns_and_refuses(tmp_path: Path) -> None:
 async def test_too_many_waiting_writes_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path, pending_writes_max=100) as api:
         found: list[int] = []
+        refused = anyio.Event()
+        store: Any = api.core.store
+        disk = store._on_disk
+
+        async def held(work: Any) -> Any:
+            await refused.wait()  # the disk is slow until somebody was refused
+            return await disk(work)
+
+        store._on_disk = held
 
         async def one(index: int) -> None:
             reply = await api.raw("POST", CONFIG_MAPS, config_map(f"c{index}"))
             found.append(reply.status)
             if reply.status == 429:
                 assert reply.headers["retry-after"] == "1"
+                refused.set()
 
         async with anyio.create_task_group() as tasks:
             for index in range(400):
