@@ -24,7 +24,7 @@ import pytest
 from cloudwright.platform.lifecycle import daemon_state
 from tests.machine import Machine, machine
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = 20
 LATEST_SECONDS = 1.5

@@ -12,7 +12,7 @@ import pytest
 
 from tests.machine import ROOT, Machine, machine
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(600)]
 NOTES = ROOT / "examples" / "02-notes"
 MAIN = "/app/main.py"
 
