@@ -51,6 +51,7 @@ def normal(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         made = {name: normal(inner, name) for name, inner in value.items()}
         _unname(made, value)
+        _sort(made)
         return made
     if isinstance(value, list):
         return [normal(inner, key) for inner in value]
@@ -83,11 +84,25 @@ def _normal_text(value: str, key: str) -> str:
 def _unname(made: dict[str, Any], value: dict[str, Any]) -> None:
     """A name that the server generated keeps only what the client asked for."""
     prefix, name = value.get("generateName"), value.get("name")
+    if isinstance(prefix, str):
+        prefix = prefix[:58]  # as long as a generated name leaves it
     if isinstance(prefix, str) and isinstance(name, str) and name.startswith(prefix):
         made["name"] = f"{prefix}<{len(name) - len(prefix)} characters>"
         labels = made.get("labels")
         if isinstance(labels, dict) and labels.get(OWN_LABEL) == name:
             labels[OWN_LABEL] = made["name"]
+
+
+def _sort(made: dict[str, Any]) -> None:
+    """Put into order what comes out of Go's maps, or in the order of seconds."""
+    if isinstance(made.get("managedFields"), list):
+        made["managedFields"].sort(key=repr)
+    if isinstance(made.get("causes"), list):
+        made["causes"].sort(key=repr)
+    message = made.get("message")
+    if isinstance(message, str) and message.endswith("]") and " is invalid: [" in message:
+        head, _, rest = message.partition(" is invalid: [")
+        made["message"] = f"{head} is invalid: [{', '.join(sorted(rest[:-1].split(', ')))}]"
 
 
 def differences(real: Any, ours: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -209,7 +209,6 @@ def paths(s: Session) -> None:
         ("ready-one", "GET", "/readyz/ping"),
         ("ready-none", "GET", "/readyz/nonsense"),
         ("excluded", "GET", "/livez?exclude=etcd"),
-        ("discovery-slash", "GET", "/version/"),
     ):
         s.send(step, method, path)
     s.send("empty-name", "GET", f"{s.path('configmaps')}//")

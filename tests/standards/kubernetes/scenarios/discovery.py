@@ -32,7 +32,7 @@ def by_name(body: Any) -> Any:
 @scenario("kinds")
 def discovery(s: Session) -> None:
     s.send("api", "GET", "/api")
-    s.send("version", "GET", "/version", only=lambda b: sorted(b))
+    s.send("version", "GET", "/version", only=lambda b: (b["major"], b["minor"]))
     groups = s.ask("GET", "/apis").json["groups"]
     served = {v["groupVersion"] for group in groups for v in group["versions"]}
     s.note("groups", sorted(KEPT - served - {"v1"}))

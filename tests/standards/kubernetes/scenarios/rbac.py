@@ -173,7 +173,7 @@ def credentials(s: Session) -> None:
         s.send("joe-is", "POST", who, {}, client=joe)
     with Client(s.cluster, None) as nobody:
         s.send("anonymous", "GET", path, client=nobody)
-        s.send("anonymous-version", "GET", "/version", client=nobody, only=sorted)
+        s.send("anonymous-version", "GET", "/version", client=nobody, only=lambda b: b["minor"])
         s.send("anonymous-health", "GET", "/healthz", client=nobody)
         s.send("anonymous-api", "GET", "/api", client=nobody)
         s.send("anonymous-openapi", "GET", "/openapi/v2", client=nobody)
