@@ -124,6 +124,7 @@ async def test_shares_change_and_a_canary_comes_and_goes_under_load(tmp_path: Pa
             assert await sample(50) == 1
             # The canary dies without a word, still in the snapshot with every request.
             await sides[2].stop()
+            world.proxies.remove(sides[2])
             await load.until(100)
             await publish(100, [])
             assert await sample(50) == 0
