@@ -8,9 +8,10 @@ each field is taken from them.
     python scripts/generate_shapes.py                  # fetches the modules with `go mod download`
     python scripts/generate_shapes.py --check          # fails when the committed file differs
 
-The codes: ``p`` absent when null · ``c`` absent when null or empty · ``z`` absent when zero ·
-``s`` a struct, always there · ``t``, ``i``, ``b``, ``q`` always there as ``""``, ``0``, ``false``,
-``"0"`` · ``n`` always there, ``null`` when empty.
+One definition a line: its name, a tab, JSON of field → code. The codes: ``p`` absent when null ·
+``c`` absent when null or empty · ``z`` absent when zero · ``s`` a struct, always there · ``t``,
+``i``, ``b``, ``q``, ``d`` always there as ``""``, ``0``, ``false``, ``"0"``, ``"0s"`` · ``n``
+always there, ``null`` when empty.
 """
 
 from __future__ import annotations
@@ -158,8 +159,11 @@ def generate() -> bytes:
                     fields = dict(shapes.of(path, struct))
                     if fields:
                         out[f"{base}.{struct}"] = fields
-    text = json.dumps(out, sort_keys=True, separators=(",", ":"))
-    return gzip.compress(text.encode(), 9, mtime=0)
+    lines = (
+        f"{name}\t{json.dumps(fields, sort_keys=True, separators=(',', ':'))}\n"
+        for name, fields in sorted(out.items())
+    )
+    return gzip.compress("".join(lines).encode(), 9, mtime=0)
 
 
 def main() -> int:

@@ -7,7 +7,8 @@ strategy resets are nobody's; what does not fit its schema leaves no owners behi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gzip
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -239,7 +240,8 @@ def built_in(name: str | None) -> native.MergeSchema:
     """The types of a definition; ``None``: of objects that nothing describes."""
     if name is None:
         return native.MergeSchema.untyped()
-    return native.MergeSchema.from_definitions(orjson.dumps(_closure(name)), _shapes(), name)
+    closure = _closure(name)
+    return native.MergeSchema.from_definitions(orjson.dumps(closure), _shapes(closure), name)
 
 
 def _custom(schema: dict[str, Any] | None) -> native.MergeSchema:
@@ -251,10 +253,16 @@ def _custom(schema: dict[str, Any] | None) -> native.MergeSchema:
 
 
 @lru_cache(maxsize=1)
-def _shapes() -> bytes:
-    import gzip
+def _shape_lines() -> dict[bytes, bytes]:
+    text = gzip.decompress(bundle.read("shapes.json.gz"))
+    return {name: fields for name, _, fields in (one.partition(b"\t") for one in text.splitlines())}
 
-    return gzip.decompress(bundle.read("shapes.json.gz"))
+
+def _shapes(names: Iterable[str]) -> bytes:
+    """How Go writes the empty fields of some definitions, as JSON."""
+    lines = _shape_lines()
+    known = [name.encode() for name in names if name.encode() in lines]
+    return b"{%b}" % b",".join(b'"%b":%b' % (name, lines[name]) for name in known)
 
 
 def _closure(name: str) -> dict[str, Any]:
