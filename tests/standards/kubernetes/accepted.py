@@ -188,6 +188,7 @@ ACCEPTED: tuple[Accepted, ...] = (
         "does not name the successor.",
         "tables/empty:headers.warning",
         "defaults/endpoints*:headers.warning",
+        "put_creates/endpoints:headers.warning",
         "custom_versions/*:headers.warning",
     ),
     *because(

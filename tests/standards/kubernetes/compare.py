@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ AGE = re.compile(r"^\d+s$")
 CERTIFICATE = re.compile(r"X509SHA256=[0-9a-f]{64}")
 VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
+QUOTED = re.compile(r'\\\\*"resourceVersion\\\\*":\\\\*"\d+')
 IN_RECORD = re.compile(r"in record \(\d+\)")
 TOO_LARGE = re.compile(r"resource version: \d+, current: \d+")
 OWN_LABEL = "kubernetes.io/metadata.name"
@@ -75,6 +76,7 @@ def _normal_text(value: str, key: str) -> str:
     value = TIME.sub("<time>", value)
     value = TOKEN.sub("<token>", value)
     value = CERTIFICATE.sub("X509SHA256=<digest>", value)
+    value = QUOTED.sub("resourceVersion: <version>", value)
     value = IN_RECORD.sub("in record (<version>)", value)
     value = TOO_LARGE.sub("resource version: <version>, current: <version>", value)
     value = VOLUME.sub("kube-api-access-<random>", value)
@@ -93,12 +95,19 @@ def _unname(made: dict[str, Any], value: dict[str, Any]) -> None:
             labels[OWN_LABEL] = made["name"]
 
 
+def _key(*names: str) -> Callable[[Any], list[str]]:
+    """Orders dictionaries by some of their members."""
+    return lambda entry: (
+        [str(entry.get(name, "")) for name in names] if isinstance(entry, dict) else []
+    )
+
+
 def _sort(made: dict[str, Any]) -> None:
     """Put into order what comes out of Go's maps, or in the order of seconds."""
     if isinstance(made.get("managedFields"), list):
-        made["managedFields"].sort(key=repr)
+        made["managedFields"].sort(key=_key("manager", "operation", "subresource", "apiVersion"))
     if isinstance(made.get("causes"), list):
-        made["causes"].sort(key=repr)
+        made["causes"].sort(key=_key("field", "reason", "message"))
     message = made.get("message")
     if isinstance(message, str) and message.endswith("]") and " is invalid: [" in message:
         head, _, rest = message.partition(" is invalid: [")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cloudwright.apiserver import bodies, fieldchecks, options, writes
 from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.errors import ApiError, forbidden
+from cloudwright.apiserver.options import WriteOptions
 from cloudwright.apiserver.verbs import show
 from cloudwright.client.transport import Reply
 from cloudwright.model.objects import Object
@@ -14,9 +17,24 @@ if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
 
+# Kinds that a PUT may create, as upstream's strategies say (AllowCreateOnUpdate).
+_CREATED = frozenset(
+    {
+        *(("", plural) for plural in ("endpoints", "events", "limitranges", "services")),
+        ("coordination.k8s.io", "leases"),
+        ("events.k8s.io", "events"),
+        ("node.k8s.io", "runtimeclasses"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("rbac.authorization.k8s.io", "clusterroles"),
+        ("rbac.authorization.k8s.io", "rolebindings"),
+        ("rbac.authorization.k8s.io", "roles"),
+    }
+)
+
+
 async def update(core: ApiCore, call: Call) -> Reply:
-    """200 with the changed object. Without a ``resourceVersion`` the last writer wins, where the
-    kind allows that.
+    """200 with the changed object, 201 with a new one of a kind that a PUT may create. Without a
+    ``resourceVersion`` the last writer wins, where the kind allows that.
     """
     wanted = options.read(call)
     given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
@@ -29,5 +47,24 @@ async def update(core: ApiCore, call: Call) -> Reply:
         return {**given, "metadata": dict(given["metadata"])}
 
     attempts = core.config.patch_attempts
-    written = await writes.change(core, call, alter, attempts=attempts, wanted=wanted)
+    try:
+        written = await writes.change(core, call, alter, attempts=attempts, wanted=wanted)
+    except ApiError as error:
+        creates = (call.group, call.plural) in _CREATED and not call.subresource
+        if error.http_status != 404 or not creates or given["metadata"].get("resourceVersion"):
+            raise
+        return await _create(core, call, wanted)
     return show.record(core, call, written.record)
+
+
+async def _create(core: ApiCore, call: Call, wanted: WriteOptions) -> Reply:
+    """Create what was to be changed; that is a right of its own."""
+    asked = replace(call, verb="create").attributes
+    verdict = await core.authorizer.authorize(call.user, asked)
+    if not verdict.allowed:
+        reason = f": {verdict.reason}" if verdict.reason else ""
+        message = asked.denial(call.user.name) + reason
+        raise forbidden(call.group, call.plural, call.name, message)
+    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    written = await writes.create(core, call, given, wanted)
+    return show.record(core, call, written.record, 201)

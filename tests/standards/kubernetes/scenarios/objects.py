@@ -77,6 +77,39 @@ def create_metadata(s: Session) -> None:
 
 
 @scenario("ssa")
+def put_creates(s: Session) -> None:
+    """Some kinds are created by a PUT on their name."""
+    rules: list[Any] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    roles = "rbac.authorization.k8s.io/v1"
+    for plural, group, body in (
+        ("services", "", {"spec": {"ports": [{"port": 80}]}}),
+        ("endpoints", "", {}),
+        ("limitranges", "", {"spec": {"limits": []}}),
+        ("secrets", "", {}),
+        ("leases", "coordination.k8s.io/v1", {"spec": {}}),
+        ("roles", roles, {"rules": rules}),
+        ("deployments", "apps/v1", {}),
+    ):
+        path = s.path(plural, "new", group=group)
+        s.send(plural, "PUT", path, {"metadata": {"name": "new"}, **body},
+               only=lambda b: b.get("reason", b["metadata"].get("name")))  # fmt: skip
+    kat = s.client("kat")
+    update = [{"apiGroups": [""], "resources": ["services"], "verbs": ["update", "get"]}]
+    s.ask("POST", s.path("roles", group=roles), {"metadata": {"name": "up"}, "rules": update})
+    binding = {
+        "metadata": {"name": "kat"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "up"},
+        "subjects": [{"kind": "User", "name": "kat"}],
+    }
+    s.ask("POST", s.path("rolebindings", group=roles), binding)
+    for _ in range(500):
+        if kat.send("GET", s.path("services", "new")).status == 200:
+            break
+    body = {"metadata": {"name": "other"}, "spec": {"ports": [{"port": 80}]}}
+    s.send("denied", "PUT", s.path("services", "other"), body, client=kat)
+
+
+@scenario("ssa")
 def update_metadata(s: Session) -> None:
     path = s.path("configmaps", "one")
     made = s.ask("POST", s.path("configmaps"), config()).json
