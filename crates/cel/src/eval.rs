@@ -469,7 +469,7 @@ fn select(operand: &Value, field: &Arc<str>) -> Outcome {
 
 fn has(operand: &Value, field: &Arc<str>) -> Outcome {
     match operand {
-        Value::Map(map) => Ok(Value::Bool(map.field(field).is_some())),
+        Value::Map(map) => Ok(Value::Bool(map.field(field).transpose()?.is_some())),
         Value::Struct(one) => Ok(Value::Bool(
             one.fields.iter().any(|(name, _)| name == field),
         )),

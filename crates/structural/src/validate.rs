@@ -227,11 +227,13 @@ impl Checker {
 
     fn number(&mut self, node: &Node, value: &Json, path: &Path<'_>) {
         let given = value.as_f64().unwrap_or_default();
-        if &*node.format == "int32" && i32::try_from(value.as_i64().unwrap_or(i64::MAX)).is_err() {
-            let text = format!(
-                "Checked value must be of type integer with format int32 in {}",
-                path.dotted()
-            );
+        if node.kind.as_deref() == Some("integer") && !fits_integer(&node.format, value) {
+            let format = match &*node.format {
+                "" => "(default format)".to_owned(),
+                format => format!("with format {format}"),
+            };
+            let place = path.dotted();
+            let text = format!("Checked value must be of type integer {format} in {place}");
             self.found
                 .push(Problem::invalid("<nil>".to_owned(), Json::from(""), text));
         }
@@ -430,6 +432,16 @@ impl Checker {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a number is whole and within the bounds of an integer's format.
+fn fits_integer(format: &str, value: &Json) -> bool {
+    let whole = value.as_i64();
+    if format == "int32" {
+        whole.is_some_and(|one| i32::try_from(one).is_ok())
+    } else {
+        whole.is_some()
     }
 }
 
