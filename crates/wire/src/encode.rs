@@ -8,10 +8,15 @@ use crate::varint::{put_bytes, put_nested, put_number, put_varint};
 use crate::{DEPTH_MAX, MAGIC};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 type Object = Map<String, Value>;
 type Done = Result<(), WireError>;
+
+/// From here on (bytes of JSON) a list is read item by item: as a tree it takes ten times its size.
+const LARGE: usize = 64 * 1024;
 
 /// An object (or a list of objects) in JSON as a whole protobuf body.
 ///
@@ -19,11 +24,43 @@ type Done = Result<(), WireError>;
 ///
 /// It is not JSON, of a kind that has no protobuf, or a value has a wrong type.
 pub fn encode(types: &Types, json: &[u8]) -> Result<Vec<u8>, WireError> {
-    let value: Value =
-        serde_json::from_slice(json).map_err(|error| WireError::Json(error.to_string()))?;
     let mut out = Vec::with_capacity(json.len());
+    if json.len() >= LARGE && large_list(types, json, &mut out)? {
+        return Ok(out);
+    }
+    let value: Value = parse(json)?;
     body(types, &value, &mut out)?;
     Ok(out)
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> Result<T, WireError> {
+    serde_json::from_slice(json).map_err(|error| WireError::Json(error.to_string()))
+}
+
+/// Writes a list of objects; false, and nothing written, when it is something else.
+fn large_list(types: &Types, json: &[u8], out: &mut Vec<u8>) -> Result<bool, WireError> {
+    let mut parts: HashMap<String, &RawValue> = parse(json)?;
+    let Some(items) = parts.remove("items") else {
+        return Ok(false);
+    };
+    let mut rest = Object::new();
+    for (name, raw) in parts {
+        rest.insert(name, parse(raw.get().as_bytes())?);
+    }
+    let items: Option<Vec<&RawValue>> = parse(items.get().as_bytes())?;
+    enveloped(types, &rest, out, |of, out| {
+        message(types, of, &rest, 0, out)?;
+        let found = of.fields.iter().find(|field| &*field.name == "items");
+        let Some(field) = found.filter(|field| field.list) else {
+            return Err(WireError::Type("only lists have items".to_owned()));
+        };
+        for raw in items.unwrap_or_default() {
+            let item: Value = parse(raw.get().as_bytes())?;
+            single(types, field, &field.kind, field.number, &item, 0, out)?;
+        }
+        Ok(())
+    })?;
+    Ok(true)
 }
 
 /// A watch event in JSON (`{"type", "object"}`) as one frame of a protobuf stream: four bytes of
@@ -33,8 +70,7 @@ pub fn encode(types: &Types, json: &[u8]) -> Result<Vec<u8>, WireError> {
 ///
 /// As `encode`.
 pub fn encode_event(types: &Types, json: &[u8]) -> Result<Vec<u8>, WireError> {
-    let value: Value =
-        serde_json::from_slice(json).map_err(|error| WireError::Json(error.to_string()))?;
+    let value: Value = parse(json)?;
     let kind = value.get("type").and_then(Value::as_str).unwrap_or("");
     let mut out = vec![0; 4];
     put_bytes(&mut out, 1, kind.as_bytes());
@@ -47,10 +83,21 @@ pub fn encode_event(types: &Types, json: &[u8]) -> Result<Vec<u8>, WireError> {
     Ok(out)
 }
 
-/// `k8s\0` and `runtime.Unknown`.
 fn body(types: &Types, value: &Value, out: &mut Vec<u8>) -> Done {
     let empty = Object::new();
     let object = value.as_object().unwrap_or(&empty);
+    enveloped(types, object, out, |of, out| {
+        message(types, of, object, 0, out)
+    })
+}
+
+/// `k8s\0` and `runtime.Unknown` around what `inside` writes; `object` says of which kind it is.
+fn enveloped(
+    types: &Types,
+    object: &Object,
+    out: &mut Vec<u8>,
+    inside: impl FnOnce(&Struct, &mut Vec<u8>) -> Done,
+) -> Done {
     let word = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or("");
     let (api_version, kind) = (word("apiVersion"), word("kind"));
     let of = types
@@ -61,7 +108,7 @@ fn body(types: &Types, value: &Value, out: &mut Vec<u8>) -> Done {
     put_bytes(&mut names, 1, api_version.as_bytes());
     put_bytes(&mut names, 2, kind.as_bytes());
     put_bytes(out, 1, &names);
-    put_nested(out, 2, |out| message(types, &of, object, 0, out))?;
+    put_nested(out, 2, |out| inside(&of, out))?;
     put_bytes(out, 3, b"");
     put_bytes(out, 4, b"");
     Ok(())

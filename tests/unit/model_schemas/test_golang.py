@@ -224,3 +224,59 @@ def without_empty_lists(value: Any) -> Any:
         kept = {k: without_empty_lists(inner) for k, inner in value.items()}
         return {k: inner for k, inner in kept.items() if inner != []}
     return [without_empty_lists(one) for one in value] if isinstance(value, list) else value
+
+
+def config_map(number: int) -> dict[str, Any]:
+    return {"metadata": {"name": f"m{number}"}, "data": {"text": "x" * 200}}
+
+
+def test_a_large_list_is_written_as_a_small_one_is() -> None:
+    def listed(count: int) -> bytes:
+        items = [config_map(1000 + number) for number in range(count)]
+        whole = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}}
+        return golang.encode(json.dumps({**whole, "items": items}).encode())
+
+    # 100 items stay below the size from which lists are read item by item, 1000 do not
+    few, many = listed(100), listed(1000)
+    assert len(few) < 64 * 1024 < len(many)
+    back = json.loads(golang.decode(many))
+    assert back["metadata"] == {"resourceVersion": "7"}
+    assert [item["metadata"]["name"] for item in back["items"]] == [
+        f"m{1000 + number}" for number in range(1000)
+    ]
+    item = len(listed(2)) - len(listed(1))
+    assert few.count(b"x" * 200) == 100
+    start = few.index(b"m1000")
+    again = many.index(b"m1000")
+    assert few[start : start + 99 * item] == many[again : again + 99 * item]
+
+
+@pytest.mark.parametrize("items", ["null", "[]", '[{"metadata": 3}]', "{}"])
+def test_items_of_a_wrong_type_are_an_error_in_lists_of_any_size(items: str) -> None:
+    body = f'{{"kind": "ConfigMapList", "apiVersion": "v1", "items": {items}, "more": "MORE"}}'
+
+    def outcome(filling: str) -> object:
+        try:
+            return golang.encode(body.replace("MORE", filling).encode())
+        except GoError:
+            return "refused"
+
+    assert outcome("") == outcome("x" * 70_000)
+
+
+@given(st.data())
+def test_a_damaged_body_is_an_object_or_an_error(data: st.DataObject) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]},
+    }
+    body = bytearray(golang.encode(json.dumps(pod).encode()))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = golang.decode(bytes(body))
+    except GoError:
+        return
+    json.loads(found)
