@@ -17,7 +17,7 @@ import pytest
 from cloudwright.apiserver.authn import issue_token
 from tests.machine import Machine, machine
 
-pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROGRAM = """\
 import os, signal, sys, time

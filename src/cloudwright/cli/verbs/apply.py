@@ -95,7 +95,7 @@ class _Pointing:
         from cloudwright.client.errors import ApiError
 
         if isinstance(error, ApiError) and error.place is None:
-            causes = error.causes
+            causes = error.causes or _unknown(error.message, self._manifest)
             fields = [str(cause.get("field", "")).removeprefix(".") for cause in causes]
             if causes and causes[0].get("reason") == "FieldManagerConflict":
                 error.hint = "--force-conflicts takes these fields; or leave them out of the file"
@@ -106,6 +106,29 @@ class _Pointing:
                 error.cause = "; ".join(f"{c.get('field')}: {c.get('message')}" for c in causes)
         elif isinstance(error, CloudwrightError) and error.place is None:
             error.place = self._manifest.place("kind")
+
+
+def _unknown(message: str, manifest: Manifest) -> list[dict[str, str]]:
+    """Causes of a refusal that only tells its fields in a sentence, as Kubernetes does."""
+    import re
+
+    from cloudwright.model import schemas
+    from cloudwright.model.resources import BUILT_IN
+
+    named = re.findall(r'(unknown|duplicate) field "([^"]+)"', message)
+    if not named:
+        return []
+    body, near = manifest.body, dict[str, str]()
+    for resource in BUILT_IN:
+        known = (resource.api_version, resource.kind)
+        if known == (body.get("apiVersion"), body.get("kind")):
+            schema = schemas.schema_for(resource)
+            found = schemas.unknown_fields(schema, body) if schema is not None else []
+            near = {one.path: one.message for one in found}
+    return [
+        {"field": path, "message": f"{what} field {near.get(path, '')}".strip()}
+        for what, path in named
+    ]
 
 
 def _resource(session: Session, manifest: Manifest) -> Resource:
