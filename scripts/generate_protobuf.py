@@ -143,7 +143,9 @@ class Source:
         if target is not None:
             inner, listed = self.type_of(target, owner)
             # A named list is a message of its own; a named scalar is just the scalar.
-            return (f"items:{inner}", False) if listed and full in self.messages else (inner, listed)
+            return (
+                (f"items:{inner}", False) if listed and full in self.messages else (inner, listed)
+            )
         if full not in self.structs:
             raise SystemExit(f"{go} in {package} is not known")
         return full, False
