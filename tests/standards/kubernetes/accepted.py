@@ -51,7 +51,6 @@ ACCEPTED: tuple[Accepted, ...] = (
         "field_validation/*:headers.warning",
         "watch_forms/html:note.message",
         "json_patch/*:body.message",
-        "json_patch/*:body.details*",
         "merge_patch/*:body.message",
         "merge_patch/*:body.details*",
         "managers/unprintable:body.*",
@@ -136,10 +135,6 @@ ACCEPTED: tuple[Accepted, ...] = (
         "managedFields of an answer that is never stored.",
         "access_reviews/*:body.metadata.managedFields",
         "service_account_tokens/*:body.metadata.managedFields",
-    ),
-    *because(
-        "The order of the rules that apply to a user.",
-        "access_reviews/rules:body.status*",
     ),
     *because(
         "A certificate's digest is not told in userInfo.extra.",
