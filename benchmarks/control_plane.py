@@ -296,9 +296,9 @@ def main() -> int:
             except (NotStarted, AssertionError, OSError, RuntimeError) as error:
                 failed = True
                 print(f"failed: {row}: {error}", file=sys.stderr)
+            if options.json:
+                options.json.write_text(json.dumps(bench.figures.as_dict(), indent=1))
     print(table(bench.figures))
-    if options.json:
-        options.json.write_text(json.dumps(bench.figures.as_dict(), indent=1))
     return 1 if failed else 0
 
 
