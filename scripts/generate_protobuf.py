@@ -1,5 +1,5 @@
-"""Write ``src/cloudwright/model/schema/types.json.gz``: Kubernetes' Go types, as far as bytes depend on
-them.
+"""Write ``src/cloudwright/model/schema/types.json.gz``: Kubernetes' Go types, as far as bytes
+depend on them.
 
 Go's struct tags say everything that is needed to read and write an object as Go does, in JSON and
 in protobuf: field numbers, JSON names, what is inlined, what is a pointer (and so keeps a zero),
@@ -8,11 +8,12 @@ what ``omitempty`` drops and what a value of a wrong type is called.
     python scripts/generate_protobuf.py            # fetches the Go modules by `go mod download`
     python scripts/generate_protobuf.py --check    # fails when the committed file differs
 
-One line a type, sorted by name: ``apps/v1.DeploymentSpec``, a tab, and JSON
-``[[number, name, type, flags, Go type], …]`` in the order of the struct. Types are ``string bool int
-double bytes``, a type's name, ``map:TYPE``, ``items:TYPE`` (a message around a list), or one of the
-special ones (``quantity time microtime duration intstr raw fields json orbool orarray orstrings``).
-A field numbered 0 is in JSON only. Flags: ``i`` inlined, ``r`` a list, ``p`` a pointer, ``o`` omitempty, ``z`` omitzero.
+One line a type, sorted by name: ``apps/v1.DeploymentSpec``, a tab, and JSON ``[[number, name,
+type, flags, Go type], …]`` in the order of the struct. Types are ``string bool int double
+bytes``, a type's name, ``map:TYPE``, ``items:TYPE`` (a message around a list), or one of the
+special ones (``quantity time microtime duration intstr raw fields json orbool orarray
+orstrings``). A field numbered 0 is in JSON only. Flags: ``i`` inlined, ``r`` a list, ``p`` a
+pointer, ``o`` omitempty, ``z`` omitzero.
 """
 
 from __future__ import annotations
