@@ -43,7 +43,7 @@ def service(record: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]
         (100, 4, "mesh", 4),
         (50, 4, "none", 4),  # half of all pods
         (20, 4, "none", 1),
-        (100, 4, "none", 396),
+        (100, 4, "none", 16),
     ],
 )
 def test_pods_for_a_share(weight: int, replicas: int, routing: Any, expected: int) -> None:

@@ -16,6 +16,10 @@ from cloudwright.operator.engines.microservice.world import CANARY, LABEL, Routi
 from cloudwright.operator.engines.sync import restamped
 from cloudwright.operator.engines.templates import copy
 
+MOST_PER_STABLE = 4
+"""Where requests follow the numbers of pods, a canary gets at most so many for each stable one
+(80 per cent of the requests)."""
+
 
 def canary_name(service: Mapping[str, Any]) -> str:
     """The name of the canary's children."""
@@ -27,9 +31,9 @@ def replicas_at(spec: Mapping[str, Any], weight: int, replicas: int, routing: Ro
     if strategy_of(spec) == "BlueGreen":
         return replicas
     if routing == "none":
-        # Requests follow the numbers of pods: w / 100 of all pods.
+        # Requests follow the numbers of pods: w / 100 of all pods, but never a flood of them.
         weight = min(weight, 99)
-        return max(1, ceil(replicas * weight / (100 - weight)))
+        return min(max(1, ceil(replicas * weight / (100 - weight))), MOST_PER_STABLE * replicas)
     return max(1, ceil(replicas * weight / 100))
 
 
