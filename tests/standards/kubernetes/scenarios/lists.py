@@ -105,6 +105,10 @@ def versions(s: Session) -> None:
     path = s.path("configmaps")
     now = s.ask("GET", path).json["metadata"]["resourceVersion"]
     s.ask("DELETE", f"{path}/item-0")
+    for _ in range(1000):  # a cache may answer such lists, and be behind for a moment
+        cached = s.ask("GET", f"{path}?resourceVersion=0").json["items"]
+        if all(item["metadata"]["name"] != "item-0" for item in cached):
+            break
     for name, query in {
         "zero": "resourceVersion=0",
         "exact": f"resourceVersion={now}&resourceVersionMatch=Exact",

@@ -118,7 +118,7 @@ def access_reviews(s: Session) -> None:
     s.send("self-no", "POST", own, resource("delete"), client=fay)
     s.send("self-group", "POST", own, resource("get", group="apps"), client=fay)
     s.send("self-admin", "POST", own, resource("delete"))
-    url = {"spec": {"nonResourceAttributes": {"path": "/healthz", "verb": "get"}}}
+    url = {"spec": {"nonResourceAttributes": {"path": "/apis", "verb": "get"}}}
     s.send("self-url", "POST", own, url, client=fay)
     s.send("self-nothing", "POST", own, {"spec": {}}, client=fay)
     s.send("self-both", "POST", own, {"spec": {**url["spec"], **resource("get")["spec"]}})
