@@ -53,7 +53,7 @@ def test_backup_while_it_runs_and_restore(scratch: Path) -> None:
         facts = json.loads(one.run("backup", target, "-o", "json").stdout)
         names = {entry["path"] for entry in facts["files"]}
         assert "apiserver/store.db" in names
-        for part in ("pki/", "pki/mesh/", "apiserver/service-accounts"):
+        for part in ("pki/", "pki/mesh/", "pki/service-accounts"):
             assert any(name.startswith(part) for name in names), (part, names)
         apply(one, "kept", 2)
         apply(one, "lost", 1)
