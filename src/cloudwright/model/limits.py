@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudwright.model.objects import Object
+from cloudwright.model.pods import resource_sum
 from cloudwright.model.quantities import format_bytes, format_cpu, parse
 
 Resources = Mapping[str, Any]
@@ -108,23 +109,8 @@ def _check(item: Object, kind: str, requests: Resources, limits: Resources) -> l
 
 
 def _sum(pod: Object, half: str) -> dict[str, str]:
-    """The pod's requests or limits: of all containers together, or the largest init container."""
-    total: dict[str, Decimal] = {}
-    spec = pod.get("spec") or {}
-    for container in spec.get("containers") or ():
-        for name, value in ((container.get("resources") or {}).get(half) or {}).items():
-            total[name] = total.get(name, Decimal(0)) + parse(value)
-    beside: dict[str, Decimal] = {}
-    for container in spec.get("initContainers") or ():
-        stays = container.get("restartPolicy") == "Always"
-        for name, value in ((container.get("resources") or {}).get(half) or {}).items():
-            if stays:
-                total[name] = total.get(name, Decimal(0)) + parse(value)
-                beside[name] = beside.get(name, Decimal(0)) + parse(value)
-            else:
-                peak = parse(value) + beside.get(name, Decimal(0))
-                total[name] = max(total.get(name, Decimal(0)), peak)
-    return {name: _text(name, value) for name, value in total.items()}
+    """The pod's requests or limits as quantities."""
+    return {name: _text(name, value) for name, value in resource_sum(pod, half).items()}
 
 
 def _text(name: str, value: Decimal) -> str:

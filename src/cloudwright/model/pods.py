@@ -128,6 +128,35 @@ def total_requests(pod: Mapping[str, Any]) -> dict[str, Decimal]:
     return total
 
 
+def resource_sum(pod: Mapping[str, Any], half: str) -> dict[str, Decimal]:
+    """What the containers state together (``half``: ``requests`` or ``limits``), or the largest
+    init container with the sidecars that run beside it, if that is more. Without overhead.
+
+    Raises:
+        ValueError: a quantity is none.
+    """
+    spec = pod.get("spec") or {}
+    total: dict[str, Decimal] = {}
+    beside: dict[str, Decimal] = {}
+    for entry in spec.get("containers") or ():
+        for name, value in _stated(entry, half).items():
+            total[name] = total.get(name, Decimal(0)) + value
+    for entry in spec.get("initContainers") or ():
+        for name, value in _stated(entry, half).items():
+            already = beside.get(name, Decimal(0))
+            if entry.get("restartPolicy") == "Always":
+                total[name] = total.get(name, Decimal(0)) + value
+                beside[name] = already + value
+            else:
+                total[name] = max(total.get(name, Decimal(0)), value + already)
+    return total
+
+
+def _stated(entry: Mapping[str, Any], half: str) -> dict[str, Decimal]:
+    found = (entry.get("resources") or {}).get(half) or {}
+    return {name: quantities.parse(value) for name, value in found.items()}
+
+
 def quality_of_service(pod: Mapping[str, Any]) -> str:
     """``Guaranteed``, ``Burstable`` or ``BestEffort``, by requests and limits of cpu and memory."""
     spec = pod.get("spec") or {}

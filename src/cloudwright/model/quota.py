@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudwright.model.objects import Object
+from cloudwright.model.pods import resource_sum
 from cloudwright.model.quantities import format_bytes, format_cpu, parse
 
 Usage = dict[str, Decimal]
@@ -146,30 +147,12 @@ def _compute(pod: Object) -> Usage:
 
 
 def _pod_sum(pod: Object, half: str) -> Usage:
-    spec = pod.get("spec") or {}
-    total_: Usage = {}
-    beside: Usage = {}
-    for container in spec.get("containers") or ():
-        for name, value in _stated(container, half).items():
-            total_[name] = total_.get(name, Decimal(0)) + value
-    for container in spec.get("initContainers") or ():
-        for name, value in _stated(container, half).items():
-            if container.get("restartPolicy") == "Always":
-                total_[name] = total_.get(name, Decimal(0)) + value
-                beside[name] = beside.get(name, Decimal(0)) + value
-            else:
-                total_[name] = max(
-                    total_.get(name, Decimal(0)), value + beside.get(name, Decimal(0))
-                )
-    for name, value in (spec.get("overhead") or {}).items():
-        if half == "requests" or name in total_:
-            total_[name] = total_.get(name, Decimal(0)) + parse(value)
-    return total_
-
-
-def _stated(container: Mapping[str, Any], half: str) -> Usage:
-    found = (container.get("resources") or {}).get(half) or {}
-    return {name: parse(value) for name, value in found.items()}
+    """With the overhead of the pod's RuntimeClass."""
+    found = resource_sum(pod, half)
+    for name, value in ((pod.get("spec") or {}).get("overhead") or {}).items():
+        if half == "requests" or name in found:
+            found[name] = found.get(name, Decimal(0)) + parse(value)
+    return found
 
 
 def _service(service: Object) -> Usage:

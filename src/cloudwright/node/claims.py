@@ -18,6 +18,7 @@ from anyio import to_thread
 from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError, NotFoundError
 from cloudwright.client.informer import Callbacks, Informer
+from cloudwright.model.local_volumes import DATA, PROVISIONED, PROVISIONER
 from cloudwright.model.objects import (
     Object,
     annotations_of,
@@ -31,10 +32,6 @@ from cloudwright.node.errors import VolumeError
 from cloudwright.node.neighbours import Neighbours
 
 _log = logs.get("node")
-PROVISIONED = "pv.kubernetes.io/provisioned-by"
-PROVISIONER = "cloudwright.dev/local"
-DATA = "cloudwright.dev/local-volume"
-"""Finalizer of a volume whose directory must go first."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 

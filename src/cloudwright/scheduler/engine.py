@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from cloudwright.model.objects import Object
-from cloudwright.scheduler.filters import FILTERS, Filter, matches_term, tolerates
+from cloudwright.model.placement import matches_term, tolerates
+from cloudwright.scheduler.filters import FILTERS, Filter, tolerations_of
 from cloudwright.scheduler.state import NodeState, requests_of
 
 _SCORED = ("cpu", "memory")
@@ -70,9 +71,9 @@ def score(pod: Object, node: NodeState) -> float:
     points = sum(parts) / len(parts) if parts else 0.0
     affinity = (pod.get("spec", {}).get("affinity") or {}).get("nodeAffinity") or {}
     for entry in affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []:
-        if matches_term(entry.get("preference") or {}, node):
+        if matches_term(entry.get("preference") or {}, node.name, node.labels):
             points += float(entry.get("weight", 0))
     for taint in node.taints:
-        if taint.get("effect") == "PreferNoSchedule" and not tolerates(pod, taint):
+        if taint.get("effect") == "PreferNoSchedule" and not tolerates(tolerations_of(pod), taint):
             points -= 100.0
     return points

@@ -11,6 +11,7 @@ from typing import Any
 
 from cloudwright.model.conditions import find
 from cloudwright.model.objects import Object, labels_of, namespace_of
+from cloudwright.model.placement import matches_term, tolerates
 from cloudwright.model.selectors import from_label_selector
 from cloudwright.scheduler.state import NodeState, host_ports, requests_of
 
@@ -20,27 +21,15 @@ Filter = Callable[[Object, NodeState, Sequence[NodeState]], list[str]]
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 
-def tolerates(pod: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """Whether one of the pod's tolerations matches the taint."""
-    for toleration in pod.get("spec", {}).get("tolerations") or []:
-        if toleration.get("effect") not in (None, "", taint.get("effect")):
-            continue
-        key = toleration.get("key") or ""
-        exists = toleration.get("operator") == "Exists"
-        if not key:
-            if exists:
-                return True
-            continue
-        same_value = (toleration.get("value") or "") == (taint.get("value") or "")
-        if key == taint.get("key") and (exists or same_value):
-            return True
-    return False
+def tolerations_of(pod: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """``spec.tolerations``."""
+    return pod.get("spec", {}).get("tolerations") or ()
 
 
 def node_unschedulable(pod: Object, node: NodeState, nodes: Sequence[NodeState]) -> list[str]:
     """``kubectl cordon``."""
     taint = {"key": UNSCHEDULABLE_TAINT, "effect": "NoSchedule"}
-    if node.node.get("spec", {}).get("unschedulable") and not tolerates(pod, taint):
+    if node.node.get("spec", {}).get("unschedulable") and not tolerates(tolerations_of(pod), taint):
         return ["node(s) were unschedulable"]
     return []
 
@@ -64,7 +53,9 @@ def node_name(pod: Object, node: NodeState, nodes: Sequence[NodeState]) -> list[
 def taints(pod: Object, node: NodeState, nodes: Sequence[NodeState]) -> list[str]:
     """Taints that keep pods away."""
     for taint in node.taints:
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerates(pod, taint):
+        if taint.get("effect") in ("NoSchedule", "NoExecute") and not tolerates(
+            tolerations_of(pod), taint
+        ):
             return [
                 f"node(s) had untolerated taint {{{taint.get('key')}: {taint.get('value') or ''}}}"
             ]
@@ -80,40 +71,11 @@ def node_affinity(pod: Object, node: NodeState, nodes: Sequence[NodeState]) -> l
     )
     fits = all(node.labels.get(key) == value for key, value in selector.items())
     if fits and required is not None:
-        fits = any(matches_term(term, node) for term in required.get("nodeSelectorTerms") or [])
+        fits = any(
+            matches_term(term, node.name, node.labels)
+            for term in required.get("nodeSelectorTerms") or []
+        )
     return [] if fits else ["node(s) didn't match Pod's node affinity/selector"]
-
-
-def matches_term(term: Mapping[str, Any], node: NodeState) -> bool:
-    """Whether a node fulfils a ``NodeSelectorTerm``; an empty one matches nothing."""
-    expressions = term.get("matchExpressions") or []
-    fields = term.get("matchFields") or []
-    if not expressions and not fields:
-        return False
-    names = {"metadata.name": node.name}
-    return all(_matches(e, node.labels) for e in expressions) and all(
-        _matches(e, names) for e in fields
-    )
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value = labels.get(str(expression.get("key")))
-    values = [str(entry) for entry in expression.get("values") or []]
-    match expression.get("operator"):
-        case "In":
-            return value is not None and value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            if value is None or not value.lstrip("+-").isdigit() or not values:
-                return False
-            bound = int(values[0])
-            return int(value) > bound if operator == "Gt" else int(value) < bound
-    return False
 
 
 def node_ports(pod: Object, node: NodeState, nodes: Sequence[NodeState]) -> list[str]:

@@ -25,6 +25,7 @@ from cloudwright.apiserver.admission.review import Review
 from cloudwright.apiserver.cel import Authorize, CelError
 from cloudwright.apiserver.errors import ApiError, forbidden
 from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.jsonpatches import JsonPatchError, json_patch
 from cloudwright.apiserver.shelf import Shelf
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.apiserver.webhooks.caller import WebhookCaller
@@ -310,15 +311,14 @@ def _response(answer: bytes, uid: str) -> dict[str, Any]:
 
 
 def _patched(obj: Object, response: Mapping[str, Any]) -> Object:
-    import jsonpatch
-    import jsonpointer
-
     try:
         operations = orjson.loads(base64.b64decode(response["patch"], validate=True))
-        result = jsonpatch.JsonPatch(operations).apply(orjson.loads(orjson.dumps(obj)))
-    except (binascii.Error, orjson.JSONDecodeError, TypeError, KeyError) as error:
+        if not isinstance(operations, list):
+            raise WebhookError("the patch is no list of operations")
+        result = json_patch(orjson.loads(orjson.dumps(obj)), operations)
+    except (binascii.Error, orjson.JSONDecodeError, TypeError) as error:
         raise WebhookError(f"the patch cannot be read: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+    except JsonPatchError as error:
         raise WebhookError(f"the patch does not apply: {error}") from error
     if not isinstance(result, dict):
         raise WebhookError("the patched object is no object")

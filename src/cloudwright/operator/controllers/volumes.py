@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloudwright.client.errors import AlreadyExists
+from cloudwright.model.local_volumes import PROVISIONED, PROVISIONER
 from cloudwright.model.objects import (
     Object,
     annotations_of,
@@ -117,7 +118,7 @@ class VolumeController(Controller):
             text = f'storageclass.storage.k8s.io "{name}" not found'
             await self._wait(claim, "ProvisioningFailed", text)
             return None
-        if storage_class.get("provisioner") != engine.PROVISIONER or not self._directory:
+        if storage_class.get("provisioner") != PROVISIONER or not self._directory:
             text = (
                 "Waiting for a volume to be created either by the external provisioner "
                 f"'{storage_class.get('provisioner')}' or manually by the system administrator."
@@ -185,7 +186,7 @@ class VolumeController(Controller):
         policy = volume["spec"].get("persistentVolumeReclaimPolicy") or "Retain"
         if policy != "Delete":
             return
-        if annotations_of(volume).get(engine.PROVISIONED) == engine.PROVISIONER:
+        if annotations_of(volume).get(PROVISIONED) == PROVISIONER:
             await self.api.perform(Delete(PERSISTENT_VOLUME, "", name_of(volume), uid_of(volume)))
 
     async def _without(self, resource: Resource, obj: Object, finalizer: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, deleting, generation, labels_of, name_of
-from cloudwright.model.quantities import parse
+from cloudwright.model.placement import matches_term, tolerates
 from cloudwright.operator.engines.history import HASH
 from cloudwright.operator.engines.ownership import pod_from
 from cloudwright.operator.engines.rolling import resolve
@@ -60,12 +60,15 @@ def wanted_on(daemon_set: Object, node: Object) -> tuple[bool, bool]:
         return False, False
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required and not any(_term(term, node) for term in required.get("nodeSelectorTerms") or ()):
+    if required and not any(
+        matches_term(term, name_of(node), labels)
+        for term in required.get("nodeSelectorTerms") or ()
+    ):
         return False, False
     tolerations = [*(spec.get("tolerations") or ()), *_tolerations(spec)]
     run = stay = True
     for taint in (node.get("spec") or {}).get("taints") or ():
-        if not any(_tolerates(one, taint) for one in tolerations):
+        if not tolerates(tolerations, taint):
             if taint.get("effect") in ("NoSchedule", "NoExecute"):
                 run = False
             if taint.get("effect") == "NoExecute":
@@ -233,38 +236,3 @@ def _tolerations(spec: Mapping[str, Any]) -> list[Object]:
         {"key": key, "operator": "Exists", "effect": effect} for key, effect in known
     ]
     return [one for one in wanted if one not in given]
-
-
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("operator") == "Exists":
-        return not toleration.get("key") or toleration["key"] == taint.get("key")
-    same = toleration.get("key") == taint.get("key")
-    return same and (toleration.get("value") or "") == (taint.get("value") or "")
-
-
-def _term(term: Mapping[str, Any], node: Object) -> bool:
-    labels = labels_of(node)
-    if not term.get("matchExpressions") and not term.get("matchFields"):
-        return False
-    fields = {"metadata.name": name_of(node)}
-    return all(_expression(one, labels) for one in term.get("matchExpressions") or ()) and all(
-        _expression(one, fields) for one in term.get("matchFields") or ()
-    )
-
-
-def _expression(one: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(str(one.get("key"))), one.get("values") or ()
-    operator = one.get("operator")
-    if operator in ("In", "NotIn"):
-        return bool((value in values) == (operator == "In"))
-    if operator in ("Exists", "DoesNotExist"):
-        return bool((value is not None) == (operator == "Exists"))
-    if operator in ("Gt", "Lt") and value is not None and values:
-        try:
-            number, bound = parse(value), parse(values[0])
-        except ValueError:
-            return False
-        return number > bound if operator == "Gt" else number < bound
-    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cloudwright.model.local_volumes import DATA, PROVISIONED, PROVISIONER
 from cloudwright.model.objects import (
     Object,
     annotations_of,
@@ -21,15 +22,10 @@ from cloudwright.model.quantities import parse
 from cloudwright.model.selectors import from_label_selector
 from cloudwright.operator.engines.templates import copy
 
-PROVISIONER = "cloudwright.dev/local"
-"""Directories on the node; the only provisioner that is built in."""
 BOUND = "pv.kubernetes.io/bind-completed"
 BY_US = "pv.kubernetes.io/bound-by-controller"
-PROVISIONED = "pv.kubernetes.io/provisioned-by"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 WANTED = "volume.kubernetes.io/storage-provisioner"
-DATA = "cloudwright.dev/local-volume"
-"""Finalizer of a volume whose data a node must remove first."""
 
 
 def phase(obj: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from cloudwright.apiserver.admission.policies.merging import MergeError, Schema,
 from cloudwright.apiserver.admission.policies.policy import Mutation
 from cloudwright.apiserver.admission.review import Review
 from cloudwright.apiserver.errors import ApiError, forbidden
+from cloudwright.apiserver.jsonpatches import JsonPatchError, json_patch
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
@@ -107,16 +108,11 @@ class MutatingPolicies:
 
 
 def _patched(obj: Object, operations: Any) -> Object:
-    import jsonpatch
-    import jsonpointer
-
     if not isinstance(operations, list):
         raise MergeError("the expression does not evaluate to a list of JSONPatch")
     try:
-        result = jsonpatch.JsonPatch(operations).apply(orjson.loads(orjson.dumps(obj)))
-    except (TypeError, KeyError, jsonpatch.InvalidJsonPatch) as error:
-        raise MergeError(f"invalid JSON Patch: {error}") from error
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+        result = json_patch(orjson.loads(orjson.dumps(obj)), operations)
+    except JsonPatchError as error:
         raise MergeError(f"JSON Patch: {error}") from error
     if not isinstance(result, dict):
         raise MergeError("the patched object is no object")
