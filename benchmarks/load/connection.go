@@ -17,8 +17,6 @@ type client interface {
 	// send gives the status, the number of body bytes, and the body's last piece (of a short
 	// answer the whole), which is good until the next request.
 	send(method, path, contentType string, body []byte) (status int, size int, last []byte, err error)
-	// stream opens a watch and calls line for each of its lines until it ends.
-	stream(path string, opened func(), line func([]byte)) error
 }
 
 // plain speaks HTTP/1.1 by hand: what it costs is little beside what a server costs.
@@ -158,42 +156,6 @@ func (p *plain) send(method, path, contentType string, body []byte) (int, int, [
 	return status, total, last, err
 }
 
-func (p *plain) stream(path string, opened func(), line func([]byte)) error {
-	if err := p.request("GET", path, "", nil); err != nil {
-		return err
-	}
-	defer p.close()
-	status, length, _, err := p.head()
-	if err != nil {
-		return err
-	}
-	if status != 200 || length >= 0 {
-		return fmt.Errorf("status %d", status)
-	}
-	opened()
-	var rest []byte
-	for {
-		if err := p.chunk(); err != nil || len(p.body) == 0 {
-			return err
-		}
-		data := p.body
-		for {
-			before, after, found := bytes.Cut(data, []byte("\n"))
-			if !found {
-				rest = append(rest, data...)
-				break
-			}
-			if len(rest) > 0 {
-				rest = append(rest, before...)
-				before = rest
-			}
-			line(before)
-			rest = rest[:0]
-			data = after
-		}
-	}
-}
-
 // framed speaks HTTP/2 by Go's own client.
 type framed struct {
 	target *target
@@ -236,24 +198,4 @@ func (f *framed) send(method, path, contentType string, body []byte) (int, int, 
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, len(text), text, err
-}
-
-func (f *framed) stream(path string, opened func(), line func([]byte)) error {
-	response, err := f.do("GET", path, "", nil)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != 200 {
-		return fmt.Errorf("status %d", response.StatusCode)
-	}
-	opened()
-	reader := bufio.NewReaderSize(response.Body, 16<<10)
-	for {
-		text, err := reader.ReadBytes('\n')
-		if err != nil {
-			return err
-		}
-		line(text)
-	}
 }

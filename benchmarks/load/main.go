@@ -214,29 +214,36 @@ func version(c client, o options) (string, error) {
 	return object.Metadata.ResourceVersion, nil
 }
 
-// watchers opens watches of the whole collection; seen is called for each event.
-func watchers(t *target, o options, from string, seen func(at time.Time)) error {
-	var opened sync.WaitGroup
-	opened.Add(o.watchers)
-	broken := make(chan error, o.watchers)
+// watchers opens watches of the whole collection; seen is called for each event, ended when one
+// of them is over.
+func watchers(t *target, o options, from string, seen func(at time.Time), ended func(error)) error {
 	path := o.collection() + "?watch=1&resourceVersion=" + from
-	for range o.watchers {
+	each := 1
+	if t.h2 {
+		each = streamsEach
+	}
+	all := make([]*watcher, (o.watchers+each-1)/each)
+	failed := make([]error, len(all))
+	var group sync.WaitGroup
+	room := make(chan struct{}, 16)
+	for number := range all {
+		group.Add(1)
+		room <- struct{}{}
 		go func() {
-			err := t.client().stream(path, opened.Done, func([]byte) { seen(time.Now()) })
-			if err == nil {
-				err = io.EOF
+			defer func() { <-room; group.Done() }()
+			if t.h2 {
+				all[number], failed[number] = openFramed(t, path, min(each, o.watchers-number*each))
+			} else {
+				all[number], failed[number] = openPlain(t, path)
 			}
-			broken <- fmt.Errorf("a watch ended: %w", err)
 		}()
 	}
-	done := make(chan struct{})
-	go func() { opened.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case err := <-broken:
+	group.Wait()
+	if err := errors.Join(failed...); err != nil {
 		return err
 	}
+	go func() { ended(follow(all, seen)) }()
+	return nil
 }
 
 func watch(t *target, o options, r *result) error {
@@ -257,7 +264,7 @@ func watch(t *target, o options, r *result) error {
 		if arrived++; arrived == o.watchers {
 			complete <- struct{}{}
 		}
-	})
+	}, check)
 	if err != nil {
 		return err
 	}
@@ -290,7 +297,7 @@ func hold(t *target, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := watchers(t, o, from, func(time.Time) {}); err != nil {
+	if err := watchers(t, o, from, func(time.Time) {}, check); err != nil {
 		return err
 	}
 	fmt.Println(`{"operation":"holding"}`)
