@@ -37,8 +37,10 @@ class Cluster:
         found = engine.step(self.job, self.pods, self.now)
         effects: list[Any] = [lambda: self.job.update(status=found.status)]
         effects += [lambda pod=pod: self.release(pod) for pod in found.release]
-        effects += [lambda pod=pod: self.delete(pod) for pod in found.delete]
-        effects += [lambda index=index: self.create(index) for index in found.create]
+        effects += [lambda pod=pod: self.release(pod) for pod in found.drop]
+        ending = [*found.delete, *found.drop]
+        effects += [lambda pod=pod: self.delete(pod) for pod in ending]
+        effects += [lambda place=place: self.create(place) for place in found.create]
         for effect in effects[:writes]:
             effect()
 
@@ -56,9 +58,9 @@ class Cluster:
             if not finalizers_of(pod):
                 self.pods.remove(pod)
 
-    def create(self, index: int | None) -> None:
+    def create(self, place: engine.Place) -> None:
         self.made += 1
-        pod = engine.new_pod(self.job, index)
+        pod = engine.new_pod(self.job, place)
         pod["metadata"] |= {
             "uid": f"p{self.made}",
             "name": f"p{self.made}",
@@ -113,8 +115,7 @@ def test_each_pod_counts_once(script: list[tuple[str, int]]) -> None:
     status = cluster.status
     assert conditions.is_true(status["conditions"], "Complete")
     assert status["succeeded"] == cluster.ended["Succeeded"]
-    # Pods that were running when the last one succeeded are ended, and count as failed.
-    assert status.get("failed", 0) >= cluster.ended["Failed"]
+    assert status.get("failed", 0) == cluster.ended["Failed"]
     assert status.get("succeeded", 0) + status.get("failed", 0) == cluster.made
     assert not status["uncountedTerminatedPods"]
     assert all(engine.TRACKING not in finalizers_of(pod) for pod in cluster.pods)
@@ -139,7 +140,7 @@ def test_a_failed_pod_delays_the_next() -> None:
     assert found.create == []
     assert found.again == 10.0
     cluster.now += timedelta(seconds=10)
-    assert engine.step(cluster.job, cluster.pods, cluster.now).create == [None]
+    assert engine.step(cluster.job, cluster.pods, cluster.now).create == [engine.Place()]
 
 
 def test_the_failure_policy_ends_ignores_or_counts() -> None:

@@ -25,6 +25,7 @@ class JobController(PodOwner):
 
     name = "job-controller"
     resource = JOB
+    tracking = engine.TRACKING
 
     async def sync(self, key: str) -> Result:
         """Count, decide, make and end pods."""
@@ -33,13 +34,13 @@ class JobController(PodOwner):
             self.expectations.forget(key)
             await self._free_strays(key)
             return DONE
-        if job["spec"].get("managedBy") not in (None, "kubernetes.io/job-controller"):
-            return DONE
         expires = engine.expires_in(job, self.now())
         if expires is not None and expires <= 0 and not deleting(job):
             action = Delete(JOB, namespace_of(job), name_of(job), uid_of(job), "Foreground")
             await self.api.perform(action)
             return DONE
+        if job["spec"].get("managedBy") not in (None, engine.MANAGER):
+            return Result(expires)
         owned, pending = await self.claimed(key, job)
         if deleting(job) or engine.finished(job):
             await self._release(owned)
@@ -51,12 +52,12 @@ class JobController(PodOwner):
         job = await self.api.write_status(JOB, job, step.status)
         await self._release(step.release)
         await self.api.tell(job, [Note(*note) for note in step.notes])
-        for pod in step.delete:
+        await self._release(step.drop)
+        for pod in (*step.delete, *step.drop):
             await self.delete_pod(key, job, pod)
-        for index in step.create:
-            failures = engine.failures_of(owned, index)
+        for place in step.create:
             try:
-                await self.create_pod(key, job, engine.new_pod(job, index, failures))
+                await self.create_pod(key, job, engine.new_pod(job, place))
             except CloudwrightError as error:
                 if self.api.namespace_ends(error):
                     return DONE

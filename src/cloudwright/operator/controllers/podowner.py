@@ -29,6 +29,8 @@ class PodOwner(Controller):
     """A controller of ``resource``, whose objects own pods."""
 
     resource: ClassVar[Resource]
+    tracking: ClassVar[str] = ""
+    """Finalizer of the pods; adopted ones get it too."""
 
     def setup(self) -> None:
         """The owners and all pods."""
@@ -81,7 +83,7 @@ class PodOwner(Controller):
         found = claim(owner, candidates, self.selector_of(owner))
         owned = [*found.mine]
         for orphan in found.adopt:
-            owned.append(await self.api.update(POD, adopted(owner, orphan)))
+            owned.append(await self.api.update(POD, adopted(owner, orphan, self.tracking)))
         for stranger in found.release:
             await self.api.update(POD, released(owner, stranger))
         return owned, pending

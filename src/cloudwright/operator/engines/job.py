@@ -4,12 +4,13 @@ A pod that ended is first noted by uid in ``status.uncountedTerminatedPods``, th
 tracking finalizer, and only then is counted, so that no crash in between counts it twice or never.
 
 Source: kubernetes ``pkg/controller/job`` (``job_controller.go``, ``indexed_job_utils.go``,
-``backoff_utils.go``, ``pod_failure_policy.go``).
+``tracking_utils.go``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,13 +26,18 @@ from cloudwright.model.objects import (
     name_of,
     uid_of,
 )
+from cloudwright.operator.engines import job_policies as policies
+from cloudwright.operator.engines.indexes import numbers, ranges
 from cloudwright.operator.engines.ownership import pod_from
 from cloudwright.operator.engines.templates import copy
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
-FAILURES = "batch.kubernetes.io/job-index-failure-count"
-_FIRST_BACKOFF, _LONGEST_BACKOFF = 10.0, 600.0
+MANAGER = "kubernetes.io/job-controller"
+_MOST_UNCOUNTED = 500
+_MOST_AT_ONCE = 500
+_MOST_NAME = 58
+"""Characters of a generated name that are not random."""
 
 
 @dataclass(slots=True)
@@ -44,12 +50,23 @@ class Verdict:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pod to make: its index, and the failed pod of that index which it replaces."""
+
+    index: int | None = None
+    replaced: Object | None = None
+
+
 @dataclass(slots=True)
 class Step:
-    """What to do: pods to make (``None`` or an index), to delete, to release of the finalizer."""
+    """What to do, in this order: the status, pods to release of the finalizer, to delete (those in
+    ``drop`` lose their finalizer first, and count for nothing), to make.
+    """
 
-    create: list[int | None] = field(default_factory=list)
+    create: list[Place] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
+    drop: list[Object] = field(default_factory=list)
     release: list[Object] = field(default_factory=list)
     status: Object = field(default_factory=dict)
     again: float | None = None
@@ -86,15 +103,15 @@ def index_of(pod: Mapping[str, Any]) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def new_pod(job: Object, index: int | None, failures: int = 0) -> Object:
+def new_pod(job: Object, place: Place) -> Object:
     """A pod of the Job."""
+    index = place.index
     extra: dict[str, Any] = {"generateName": f"{name_of(job)}-", "finalizers": [TRACKING]}
     if index is not None:
-        extra["generateName"] = f"{name_of(job)}-{index}-"
-        extra["annotations"] = {INDEX: str(index)}
+        end = f"-{index}-"
+        extra["generateName"] = name_of(job)[: _MOST_NAME - len(end)] + end
+        extra["annotations"] = {INDEX: str(index), **policies.inherited(job, place.replaced)}
         extra["labels"] = {INDEX: str(index)}
-        if job["spec"].get("backoffLimitPerIndex") is not None:
-            extra["annotations"][FAILURES] = str(failures)
     pod = pod_from(job["spec"]["template"], job, **extra)
     if index is not None:
         pod["spec"]["hostname"] = f"{name_of(job)}-{index}"
@@ -104,66 +121,112 @@ def new_pod(job: Object, index: int | None, failures: int = 0) -> Object:
         ]:
             env = container.get("env") or []
             if all(one.get("name") != "JOB_COMPLETION_INDEX" for one in env):
-                path = f"metadata.annotations['{INDEX}']"
+                path = f"metadata.labels['{INDEX}']"
                 entry = {"name": "JOB_COMPLETION_INDEX"}
                 container["env"] = [*env, {**entry, "valueFrom": {"fieldRef": {"fieldPath": path}}}]
     return pod
+
+
+@dataclass(slots=True)
+class _View:
+    """What is known of the Job at this moment."""
+
+    job: Object
+    pods: Sequence[Object]
+    status: Object
+    now: datetime
+    active: list[Object]
+    noted: dict[str, list[str]]
+    """Pods that ended, in the status by uid, whose finalizer is still there."""
+    succeeded: int
+    failed: int
+    done: set[int]
+    """Succeeded indexes."""
+    lost: set[int]
+    """Failed indexes (with ``backoffLimitPerIndex``)."""
+    delayed: dict[int, Object]
+    """By index: the failed pod that is kept until another one replaces it."""
 
 
 def step(job: Object, pods: Sequence[Object], now: datetime) -> Step:
     """What brings the Job forward, and its status."""
     status = copy(job.get("status") or {})
     found = Step(status=status)
-    status.setdefault("startTime", None)
-    if not job["spec"].get("suspend") and not status["startTime"]:
+    if not job["spec"].get("suspend") and not status.get("startTime"):
         status["startTime"] = rfc3339(now)
-    _count(job, pods, status, found)
-    active = [pod for pod in pods if podstate.is_active(pod)]
-    verdict = _verdict(job, pods, active, status, now)
+    view = _look(job, pods, status, now)
+    verdict = _verdict(view)
     if verdict is not None:
-        _end(verdict, active, pods, status, found, now)
+        found.delete = list(view.active)
     else:
-        _pursue(job, pods, active, status, found, now)
-    status["active"] = len(active) - len(found.delete)
-    status["ready"] = sum(podstate.is_ready(pod) for pod in active)
-    status["terminating"] = sum(deleting(pod) and not podstate.is_terminal(pod) for pod in pods)
-    if status["startTime"] is None:
-        del status["startTime"]
-    for name in ("active", "succeeded", "failed"):
+        _pursue(view, found)
+        verdict = _completed(view, found)
+        if verdict is None:
+            _suspension(job, status, found, now)
+    _track(view, found, verdict)
+    if verdict is not None:
+        _end(view, found, verdict)
+    ending = {uid_of(pod) for pod in (*found.delete, *found.drop)}
+    remaining = [pod for pod in view.active if uid_of(pod) not in ending]
+    status["active"] = len(remaining)
+    status["ready"] = sum(podstate.is_ready(pod) for pod in remaining)
+    status["terminating"] = _terminating(pods) + len(ending)
+    for name in ("active", "succeeded", "failed", "startTime"):
         if not status.get(name):
             status.pop(name, None)
     return found
 
 
-# -- counting
+def _terminating(pods: Sequence[Object]) -> int:
+    return sum(deleting(pod) and not podstate.is_terminal(pod) for pod in pods)
 
 
-def _count(job: Object, pods: Sequence[Object], status: Object, found: Step) -> None:
-    """Move ended pods through noted → released → counted."""
+# -- looking
+
+
+def _look(job: Object, pods: Sequence[Object], status: Object, now: datetime) -> _View:
     noted = _settle(job, pods, status)
-    done = set(_numbers(status.get("completedIndexes") or ""))
-    lost = set(_numbers(status.get("failedIndexes") or ""))
-    for pod in pods:
-        outcome = _outcome(job, pod) if TRACKING in finalizers_of(pod) else None
-        if outcome is None:
-            continue
-        uid, index = uid_of(pod), index_of(pod)
-        if outcome and uid not in noted["succeeded"] and uid not in noted["failed"]:
-            noted[outcome].append(uid)
-        if index is not None and index < int(job["spec"].get("completions") or 0):
-            if outcome == "succeeded":
-                done.add(index)
-            elif outcome == "failed" and _index_lost(job, pod):
-                lost.add(index)
-        found.release.append(pod)
+    fresh = [pod for pod in pods if TRACKING in finalizers_of(pod) and _valid(job, pod)]
+    fresh = [pod for pod in fresh if uid_of(pod) not in {*noted["succeeded"], *noted["failed"]}]
+    succeeded = [pod for pod in fresh if podstate.phase(pod) == "Succeeded"]
+    failed = [pod for pod in fresh if policies.has_failed(job, pod)]
+    counted = [pod for pod in failed if policies.action_on(job, pod)[0] != "Ignore"]
+    active = [pod for pod in pods if podstate.is_active(pod)]
+    done: set[int] = set()
+    lost: set[int] = set()
+    total = int(status.get("succeeded") or 0) + len(succeeded) + len(noted["succeeded"])
     if indexed(job):
-        status["completedIndexes"] = _ranges(done)
-        status["succeeded"] = len(done)
-        if not status["completedIndexes"]:
-            del status["completedIndexes"]
+        completions = int(job["spec"]["completions"])
+        done = numbers(status.get("completedIndexes") or "", completions)
+        done |= {index for pod in succeeded if (index := index_of(pod)) is not None}
+        total = len(done)
         if job["spec"].get("backoffLimitPerIndex") is not None:
-            status["failedIndexes"] = _ranges(lost - done)
-    status["uncountedTerminatedPods"] = {key: value for key, value in noted.items() if value}
+            lost = numbers(status.get("failedIndexes") or "", completions)
+            for pod in pods:
+                index = index_of(pod) if TRACKING in finalizers_of(pod) else None
+                if index is not None and index < completions and policies.index_lost(job, pod):
+                    lost.add(index)
+    return _View(
+        job=job,
+        pods=pods,
+        status=status,
+        now=now,
+        active=active,
+        noted=noted,
+        succeeded=total,
+        failed=int(status.get("failed") or 0) + len(counted) + len(noted["failed"]),
+        done=done,
+        lost=lost,
+        delayed=_delayed(job, pods, active, done | lost),
+    )
+
+
+def _valid(job: Object, pod: Object) -> bool:
+    """Whether a pod counts: those of an indexed Job need an index that is one."""
+    if not indexed(job):
+        return True
+    index = index_of(pod)
+    return index is not None and index < int(job["spec"]["completions"])
 
 
 def _settle(job: Object, pods: Sequence[Object], status: Object) -> dict[str, list[str]]:
@@ -179,163 +242,158 @@ def _settle(job: Object, pods: Sequence[Object], status: Object) -> dict[str, li
     return left
 
 
-def _outcome(job: Object, pod: Object) -> str | None:
-    """``succeeded``, ``failed``, empty (is not counted), or ``None`` while it may still run."""
-    phase = podstate.phase(pod)
-    if phase == "Succeeded":
-        return "succeeded"
-    if phase == "Failed":
-        return "" if _policy(job, pod) == "Ignore" else "failed"
-    if deleting(pod) and job["spec"].get("podReplacementPolicy") != "Failed":
-        return "failed"
-    return None
-
-
-def _index_lost(job: Object, pod: Object) -> bool:
-    limit = job["spec"].get("backoffLimitPerIndex")
-    if limit is None:
-        return False
-    if _policy(job, pod) == "FailIndex":
-        return True
-    return int(annotations_of(pod).get(FAILURES, "0")) >= int(limit)
-
-
-def _policy(job: Object, pod: Object) -> str:
-    """The action of the first matching ``podFailurePolicy`` rule; ``Count`` by default."""
-    for rule in (job["spec"].get("podFailurePolicy") or {}).get("rules") or ():
-        codes, patterns = rule.get("onExitCodes"), rule.get("onPodConditions")
-        if codes and _exited(pod, codes):
-            return str(rule.get("action"))
-        if patterns and any(
-            (podstate.condition(pod, one.get("type")) or {}).get("status")
-            == (one.get("status") or "True")
-            for one in patterns
-        ):
-            return str(rule.get("action"))
-    return "Count"
-
-
-def _exited(pod: Object, codes: Mapping[str, Any]) -> bool:
-    status = pod.get("status") or {}
-    entries = [*(status.get("initContainerStatuses") or ())]
-    entries += status.get("containerStatuses") or ()
-    for entry in entries:
-        if codes.get("containerName") and entry.get("name") != codes["containerName"]:
+def _delayed(
+    job: Object, pods: Sequence[Object], active: Sequence[Object], settled: AbstractSet[int]
+) -> dict[int, Object]:
+    """By index: the failed pod that tells its replacement how often the index failed."""
+    found: dict[int, Object] = {}
+    if job["spec"].get("backoffLimitPerIndex") is None:
+        return found
+    running = {index_of(pod) for pod in active}
+    for pod in pods:
+        index = index_of(pod)
+        held = TRACKING in finalizers_of(pod) and _valid(job, pod)
+        if index is None or not held or index in running or index in settled:
             continue
-        ended = (entry.get("state") or {}).get("terminated")
-        if not ended or ended.get("exitCode") == 0:
+        if not policies.has_failed(job, pod):
             continue
-        if (ended.get("exitCode") in codes.get("values", ())) == (codes.get("operator") == "In"):
-            return True
-    return False
+        known = found.get(index)
+        if known is None or _rank(known) <= _rank(pod):
+            found[index] = pod
+    return found
+
+
+def _rank(pod: Object) -> tuple[int, datetime]:
+    counts = policies.index_failures(pod) + policies.index_failures(pod, policies.IGNORED)
+    return counts, policies.ended_at(pod)
 
 
 # -- deciding
 
 
-def _verdict(
-    job: Object, pods: Sequence[Object], active: Sequence[Object], status: Object, now: datetime
-) -> Verdict | None:
-    spec = job["spec"]
+def _verdict(view: _View) -> Verdict | None:
+    """How the Job ends, when something other than the last pod ends it."""
+    spec, status, entries = view.job["spec"], view.status, view.status.get("conditions")
     for kind, final in (("SuccessCriteriaMet", "Complete"), ("FailureTarget", "Failed")):
-        entry = conditions.find(status.get("conditions"), kind)
+        entry = conditions.find(entries, kind)
         if entry is not None and entry.get("status") == "True":
-            reason, message = entry.get("reason", ""), entry.get("message", "")
-            return Verdict(kind, final, reason, message)
-    for pod in pods:
-        if podstate.phase(pod) == "Failed" and _policy(job, pod) == "FailJob":
-            text = f"Container of pod {name_of(pod)} matches a FailJob rule"
-            return Verdict("FailureTarget", "Failed", "PodFailurePolicy", text)
-    failed = int(status.get("failed") or 0) + len(_noted(status, "failed"))
-    limit = spec.get("backoffLimit")
-    if failed + _restarts(job, active) > (6 if limit is None else int(limit)):
-        text = "Job has reached the specified backoff limit"
-        return Verdict("FailureTarget", "Failed", "BackoffLimitExceeded", text)
+            return Verdict(kind, final, entry.get("reason", ""), entry.get("message", ""))
+    for pod in view.pods:
+        if spec.get("podFailurePolicy") and policies.has_failed(view.job, pod):
+            action, message = policies.action_on(view.job, pod)
+            if action == "FailJob":
+                return Verdict("FailureTarget", "Failed", "PodFailurePolicy", message)
+    if view.failed > policies.backoff_limit(view.job) or policies.restarted_too_often(
+        view.job, view.pods
+    ):
+        return _failure("BackoffLimitExceeded", "Job has reached the specified backoff limit")
     started, deadline = status.get("startTime"), spec.get("activeDeadlineSeconds")
     timed = deadline is not None and started and not spec.get("suspend")
-    if timed and parse_rfc3339(str(started)) + timedelta(seconds=int(deadline)) <= now:
-        text = "Job was active longer than specified deadline"
-        return Verdict("FailureTarget", "Failed", "DeadlineExceeded", text)
-    return _criteria(job, active, status)
+    if timed and parse_rfc3339(str(started)) + timedelta(seconds=int(deadline)) <= view.now:
+        return _failure("DeadlineExceeded", "Job was active longer than specified deadline")
+    return _by_indexes(view) if indexed(view.job) else None
 
 
-def _criteria(job: Object, active: Sequence[Object], status: Object) -> Verdict | None:
-    spec = job["spec"]
-    lost = _numbers(status.get("failedIndexes") or "")
+def _failure(reason: str, message: str) -> Verdict:
+    return Verdict("FailureTarget", "Failed", reason, message)
+
+
+def _by_indexes(view: _View) -> Verdict | None:
+    spec = view.job["spec"]
     most = spec.get("maxFailedIndexes")
-    if most is not None and len(lost) > int(most):
+    if most is not None and len(view.lost) > int(most):
         text = "Job has exceeded the specified maximal number of failed indexes"
-        return Verdict("FailureTarget", "Failed", "MaxFailedIndexesExceeded", text)
-    succeeded = int(status.get("succeeded") or 0)
-    if not indexed(job):
-        succeeded += len(_noted(status, "succeeded"))
-    wanted = spec.get("completions")
-    text = "Reached expected number of succeeded pods"
-    done = Verdict("SuccessCriteriaMet", "Complete", "CompletionsReached", text)
-    if wanted is None:
-        return done if succeeded > 0 and not active else None
-    if indexed(job) and lost and succeeded + len(lost) >= int(wanted):
-        text = "Job has failed indexes"
-        return Verdict("FailureTarget", "Failed", "FailedIndexes", text)
-    return done if succeeded >= int(wanted) else None
+        return _failure("MaxFailedIndexesExceeded", text)
+    if view.lost and len(view.lost) + len(view.done) >= int(spec["completions"]):
+        return _failure("FailedIndexes", "Job has failed indexes")
+    message = policies.enough(view.job, view.done)
+    if message is not None:
+        return Verdict("SuccessCriteriaMet", "Complete", "SuccessPolicy", message)
+    return None
 
 
-def _end(
-    verdict: Verdict,
-    active: Sequence[Object],
-    pods: Sequence[Object],
-    status: Object,
-    found: Step,
-    now: datetime,
-) -> None:
-    found.delete += [pod for pod in active if not deleting(pod)]
-    had = conditions.is_true(status.get("conditions"), verdict.interim)
-    status["conditions"] = conditions.set_condition(
-        status.get("conditions"), verdict.interim, "True", verdict.reason, verdict.message, now
-    )
-    running = [pod for pod in pods if not podstate.is_terminal(pod)]
-    uncounted = status.get("uncountedTerminatedPods")
-    if not had or running or uncounted or found.release:
-        return
-    status["conditions"] = conditions.set_condition(
-        status["conditions"], verdict.final, "True", verdict.reason, verdict.message, now
-    )
-    if verdict.final == "Complete":
-        status["completionTime"] = rfc3339(now)
-        found.notes.append(("Normal", "Completed", "Job completed"))
-    else:
-        found.notes.append(("Warning", verdict.reason, verdict.message))
+def _completed(view: _View, found: Step) -> Verdict | None:
+    """Whether enough pods succeeded and none is left."""
+    if len(view.active) - len(found.drop) + len(found.create) > 0:
+        return None
+    wanted = view.job["spec"].get("completions")
+    if view.succeeded >= (1 if wanted is None else int(wanted)):
+        text = "Reached expected number of succeeded pods"
+        return Verdict("SuccessCriteriaMet", "Complete", "CompletionsReached", text)
+    return None
 
 
-def _pursue(
-    job: Object,
-    pods: Sequence[Object],
-    active: Sequence[Object],
-    status: Object,
-    found: Step,
-    now: datetime,
-) -> None:
-    """Suspend, or bring the number of running pods to what is wanted."""
-    spec = job["spec"]
-    _suspension(job, status, found, now)
+def _pursue(view: _View, found: Step) -> None:
+    """Bring the number of running pods to what is wanted."""
+    spec, active = view.job["spec"], view.active
     if spec.get("suspend"):
-        found.delete += [pod for pod in active if not deleting(pod)]
+        found.drop = list(active)
         return
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None:
-        ends = parse_rfc3339(status["startTime"]) + timedelta(seconds=int(deadline))
-        found.again = max((ends - now).total_seconds(), 0.0)
-    wait = _backoff(pods, now)
-    wanted = _wanted(job, pods, active, status)
-    if len(active) > wanted:
-        surplus = sorted(active, key=lambda pod: (podstate.is_ready(pod), podstate.created_at(pod)))
-        found.delete += surplus[: len(active) - wanted]
+        ends = parse_rfc3339(view.status["startTime"]) + timedelta(seconds=int(deadline))
+        found.again = max((ends - view.now).total_seconds(), 0.0)
+    wanted = _wanted(view)
+    found.drop = _surplus(view, max(len(active) - wanted, 0))[:_MOST_AT_ONCE]
+    if found.drop:
         return
-    missing = wanted - len(active)
-    if missing and wait > 0:
-        found.again = wait if found.again is None else min(found.again, wait)
-    elif missing:
-        found.create += _places(job, pods, active, status, missing)
+    waiting = _terminating(view.pods) if policies.replaces_failed_only(view.job) else 0
+    missing = min(wanted - waiting - len(active), _MOST_AT_ONCE)
+    if missing <= 0:
+        return
+    places = _places(view, missing)
+    if spec.get("backoffLimitPerIndex") is not None:
+        waits = {p: policies.wait_of_index(place.replaced, view.now) for p, place in places.items()}
+    else:
+        waits = dict.fromkeys(places, policies.wait(view.job, view.pods, view.now))
+    found.create = [place for position, place in places.items() if waits[position] <= 0]
+    later = [seconds for seconds in waits.values() if seconds > 0]
+    if later:
+        found.again = min([*later, *([] if found.again is None else [found.again])])
+
+
+def _wanted(view: _View) -> int:
+    spec = view.job["spec"]
+    parallelism = spec.get("parallelism")
+    parallelism = 1 if parallelism is None else int(parallelism)
+    if spec.get("completions") is None:
+        return len(view.active) if view.succeeded else parallelism
+    return min(parallelism, max(int(spec["completions"]) - view.succeeded, 0))
+
+
+def _surplus(view: _View, least: int) -> list[Object]:
+    """Running pods that are too many: repeated and impossible indexes, then the least useful."""
+    gone: list[Object] = []
+    left = sorted(view.active, key=_usefulness)
+    if indexed(view.job):
+        kept: dict[int, Object] = {}
+        for pod in reversed(left):
+            index = index_of(pod)
+            if index is None or not _valid(view.job, pod) or index in kept:
+                gone.append(pod)
+            else:
+                kept[index] = pod
+        left = [pod for pod in left if pod not in gone]
+    return gone + left[: max(least - len(gone), 0)]
+
+
+def _usefulness(pod: Object) -> tuple[bool, bool, bool, tuple[int, ...]]:
+    """Ascending: not placed, not running, not ready; of equals the youngest first."""
+    placed = bool((pod.get("spec") or {}).get("nodeName"))
+    age = tuple(-ord(character) for character in podstate.created_at(pod))
+    return placed, podstate.phase(pod) == "Running", podstate.is_ready(pod), age
+
+
+def _places(view: _View, missing: int) -> dict[int, Place]:
+    """The pods to make, by index (by number where there are none)."""
+    if not indexed(view.job):
+        return {number: Place() for number in range(missing)}
+    taken = {index_of(pod) for pod in view.active} | view.done | view.lost
+    if policies.replaces_failed_only(view.job):
+        taken |= {index_of(p) for p in view.pods if deleting(p) and not podstate.is_terminal(p)}
+    free = (index for index in range(int(view.job["spec"]["completions"])) if index not in taken)
+    chosen = [index for index, _ in zip(free, range(missing), strict=False)]
+    return {index: Place(index, view.delayed.get(index)) for index in chosen}
 
 
 def _suspension(job: Object, status: Object, found: Step, now: datetime) -> None:
@@ -345,7 +403,7 @@ def _suspension(job: Object, status: Object, found: Step, now: datetime) -> None
             status["conditions"] = conditions.set_condition(
                 status.get("conditions"), "Suspended", "True", "JobSuspended", "Job suspended", now
             )
-            status["startTime"] = None
+            status.pop("startTime", None)
             found.notes.append(("Normal", "Suspended", "Job suspended"))
     elif entry.get("status") == "True":
         status["conditions"] = conditions.set_condition(
@@ -355,110 +413,63 @@ def _suspension(job: Object, status: Object, found: Step, now: datetime) -> None
         found.notes.append(("Normal", "Resumed", "Job resumed"))
 
 
-def _wanted(job: Object, pods: Sequence[Object], active: Sequence[Object], status: Object) -> int:
-    spec = job["spec"]
-    parallelism = spec.get("parallelism")
-    parallelism = 1 if parallelism is None else int(parallelism)
-    completions = spec.get("completions")
-    succeeded = int(status.get("succeeded") or 0)
-    if not indexed(job):
-        succeeded += len(_noted(status, "succeeded"))
-    if completions is None:
-        return len(active) if succeeded else parallelism
-    left = int(completions) - succeeded - len(_numbers(status.get("failedIndexes") or ""))
-    wanted = min(parallelism, max(left, 0))
-    if spec.get("podReplacementPolicy") == "Failed":
-        ending = sum(deleting(pod) and not podstate.is_terminal(pod) for pod in pods)
-        wanted = max(wanted - ending, 0)
-    return wanted
+# -- counting
 
 
-def _places(
-    job: Object, pods: Sequence[Object], active: Sequence[Object], status: Object, missing: int
-) -> list[int | None]:
-    if not indexed(job):
-        return [None] * missing
-    taken = {index_of(pod) for pod in active}
-    taken |= set(_numbers(status.get("completedIndexes") or ""))
-    taken |= set(_numbers(status.get("failedIndexes") or ""))
-    del pods
-    free = (index for index in range(int(job["spec"]["completions"])) if index not in taken)
-    return [index for index, _ in zip(free, range(missing), strict=False)]
-
-
-def failures_of(pods: Sequence[Object], index: int | None) -> int:
-    """How often the pods of an index failed, as the newest of them knows."""
-    counts = [
-        int(annotations_of(pod).get(FAILURES, "0")) + 1
-        for pod in pods
-        if index_of(pod) == index and podstate.phase(pod) == "Failed"
-    ]
-    return max(counts, default=0)
-
-
-def _backoff(pods: Sequence[Object], now: datetime) -> float:
-    """Seconds before the next pod may be made: longer after each failure in a row."""
-    ends = sorted(
-        (_ended_at(pod), podstate.phase(pod)) for pod in pods if podstate.is_terminal(pod)
-    )
-    row = 0
-    for _, phase in reversed(ends):
-        if phase != "Failed":
+def _track(view: _View, found: Step, verdict: Verdict | None) -> None:
+    """Note ended pods; those that are noted may lose their finalizer."""
+    job, status, noted = view.job, view.status, view.noted
+    dropped = {uid_of(pod) for pod in found.drop}
+    delayed = {uid_of(pod) for pod in view.delayed.values()}
+    done = numbers(status.get("completedIndexes") or "")
+    for pod in view.pods:
+        uid = uid_of(pod)
+        if TRACKING not in finalizers_of(pod) or uid in dropped:
+            continue
+        succeeded, failed = podstate.phase(pod) == "Succeeded", policies.has_failed(job, pod)
+        if verdict is None and not succeeded and (not failed or uid in delayed):
+            continue
+        found.release.append(pod)
+        if succeeded and uid not in noted["failed"]:
+            if not indexed(job):
+                noted["succeeded"] += [] if uid in noted["succeeded"] else [uid]
+            elif (index := index_of(pod)) is not None and _valid(job, pod):
+                done.add(index)
+        elif failed or (verdict is not None and verdict.final == "Failed"):
+            counts = _valid(job, pod) and policies.action_on(job, pod)[0] != "Ignore"
+            if counts and uid not in noted["failed"]:
+                noted["failed"].append(uid)
+        if len(noted["succeeded"]) + len(noted["failed"]) >= _MOST_UNCOUNTED:
             break
-        row += 1
-    if not row:
-        return 0.0
-    delay = min(_FIRST_BACKOFF * 2 ** (row - 1), _LONGEST_BACKOFF)
-    return max((ends[-1][0] + timedelta(seconds=delay) - now).total_seconds(), 0.0)
+    if indexed(job):
+        status["completedIndexes"] = ranges(done)
+        status["succeeded"] = len(done)
+        if not done:
+            del status["completedIndexes"]
+        if job["spec"].get("backoffLimitPerIndex") is not None:
+            status["failedIndexes"] = ranges(view.lost)
+    status["uncountedTerminatedPods"] = {key: value for key, value in noted.items() if value}
 
 
-def _ended_at(pod: Object) -> datetime:
-    times = [
-        str(((entry.get("state") or {}).get("terminated") or {}).get("finishedAt") or "")
-        for entry in (pod.get("status") or {}).get("containerStatuses") or ()
-    ]
-    known = [text for text in times if text] or [podstate.created_at(pod)]
-    return max(parse_rfc3339(text) for text in known)
-
-
-def _restarts(job: Object, active: Sequence[Object]) -> int:
-    """Container restarts count as failures when the pod restarts them itself."""
-    template = job["spec"]["template"].get("spec") or {}
-    if template.get("restartPolicy") != "OnFailure":
-        return 0
-    return sum(podstate.restarts(pod) for pod in active)
-
-
-def _noted(status: Object, kind: str) -> list[str]:
-    return (status.get("uncountedTerminatedPods") or {}).get(kind) or []
-
-
-def _numbers(text: str) -> list[int]:
-    """``0-2,5`` → 0, 1, 2, 5."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if first.isdigit():
-            found += range(int(first), int(last if dash else first) + 1)
-    return found
-
-
-def _ranges(numbers: set[int]) -> str:
-    """0, 1, 2, 5 → ``0-2,5``."""
-    parts: list[str] = []
-    ordered = sorted(numbers)
-    at = 0
-    while at < len(ordered):
-        end = at
-        while end + 1 < len(ordered) and ordered[end + 1] == ordered[end] + 1:
-            end += 1
-        first, last = ordered[at], ordered[end]
-        parts.append(
-            str(first)
-            if first == last
-            else f"{first}-{last}"
-            if last > first + 1
-            else f"{first},{last}"
-        )
-        at = end + 1
-    return ",".join(parts)
+def _end(view: _View, found: Step, verdict: Verdict) -> None:
+    """The first condition; the last one once it is known and nothing runs or is uncounted."""
+    status, now = view.status, view.now
+    had = conditions.is_true(status.get("conditions"), verdict.interim)
+    status["conditions"] = conditions.set_condition(
+        status.get("conditions"), verdict.interim, "True", verdict.reason, verdict.message, now
+    )
+    running = [pod for pod in view.pods if not podstate.is_terminal(pod)]
+    if not had or running or status["uncountedTerminatedPods"] or found.release:
+        return
+    status["conditions"] = conditions.set_condition(
+        status["conditions"], verdict.final, "True", verdict.reason, verdict.message, now
+    )
+    if verdict.final == "Failed":
+        found.notes.append(("Warning", verdict.reason, verdict.message))
+        return
+    status["completionTime"] = rfc3339(now)
+    wanted = view.job["spec"].get("completions")
+    if wanted is not None and int(status.get("succeeded") or 0) > int(wanted):
+        text = "Too many succeeded pods running after completion count reached"
+        found.notes.append(("Warning", "TooManySucceededPods", text))
+    found.notes.append(("Normal", "Completed", "Job completed"))

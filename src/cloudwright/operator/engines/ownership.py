@@ -13,6 +13,7 @@ from cloudwright.model.objects import (
     Object,
     controller_of,
     deleting,
+    finalizers_of,
     labels_of,
     namespace_of,
     owner_reference,
@@ -59,9 +60,11 @@ def claim(
     return Claim(tuple(mine), tuple(adopt), tuple(release))
 
 
-def adopted(owner: Object, obj: Object) -> Object:
-    """``obj`` with ``owner`` as its controller."""
+def adopted(owner: Object, obj: Object, finalizer: str = "") -> Object:
+    """``obj`` with ``owner`` as its controller, and with that finalizer if one is given."""
     changed = copy(obj)
+    if finalizer and finalizer not in finalizers_of(obj):
+        changed["metadata"]["finalizers"] = [*finalizers_of(obj), finalizer]
     references = list(changed["metadata"].get("ownerReferences") or [])
     changed["metadata"]["ownerReferences"] = [*references, owner_reference(owner)]
     return changed
