@@ -116,9 +116,10 @@ class FaceServer:
 
     def reload(self, chain: bytes, key: bytes, authority: bytes) -> None: ...
     def kinds(
-        self, rows: Sequence[tuple[str, str, str, bool, str, str, bool, Sequence[str]]]
+        self, rows: Sequence[tuple[str, str, str, bool, str, str, bool, bool, Sequence[str]]]
     ) -> None:
-        """``(group, version, resource, namespaced, storage, list_kind, plain, subresources)``."""
+        """``(group, version, resource, namespaced, storage, list_kind, plain, bare,
+        subresources)``."""
 
     def invalidate(self) -> None:
         """Forget what callers were allowed."""
@@ -264,6 +265,8 @@ class StructuralSchema:
     def has_defaults(self) -> bool: ...
     def rule_problems(self) -> list[tuple[str, str, str, str]]:
         """``(path, field, source, message)`` of each rule that is not valid."""
+    def rule_costs(self) -> list[tuple[str, str, int]]:
+        """``(path, field, cost)``: what each expression of a rule can cost at most."""
     def prepare(self, object: Any) -> tuple[Any | None, list[str]]:
         """``(object or None when unchanged, unknown paths)``; raises RecursionError."""
     def refresh(self, object: bytes) -> bytes | None:

@@ -31,6 +31,8 @@ pub struct Checked {
     pub names: HashMap<u64, Arc<str>>,
     /// Calls whose target is not a value but the first part of the function's name.
     pub functions: HashMap<u64, Arc<str>>,
+    /// The overloads that a call may be of.
+    pub overloads: HashMap<u64, Vec<&'static decls::Overload>>,
     /// The declared variables that are referred to.
     pub used: BTreeSet<String>,
     pub result: Type,
@@ -50,6 +52,7 @@ pub fn check(source: &str, parsed: &Parsed, scope: &dyn Scope) -> Result<Checked
             types: HashMap::new(),
             names: HashMap::new(),
             functions: HashMap::new(),
+            overloads: HashMap::new(),
             used: BTreeSet::new(),
             result: Type::Dyn,
         },
@@ -292,6 +295,7 @@ impl Checker<'_> {
             if !self.mapping.assign_all(&given, &wanted) {
                 continue;
             }
+            self.found.overloads.entry(id).or_default().push(overload);
             let found = self
                 .mapping
                 .substitute(&instance(&overload.result, &fresh), false);

@@ -22,6 +22,7 @@ mod decls;
 mod equality;
 mod error;
 mod escape;
+mod estimate;
 mod eval;
 mod folding;
 mod functions;

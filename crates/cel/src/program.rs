@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::check::{self, Scope};
 use crate::convert;
 use crate::error::{CompileError, Fault};
+use crate::estimate;
 use crate::eval::{self, Activation};
 use crate::functions::authz;
 use crate::json::Json;
@@ -135,6 +136,7 @@ pub struct Program {
     pub(crate) composed: Composed,
     used: BTreeSet<String>,
     result: Type,
+    most: u64,
 }
 
 struct View<'a> {
@@ -186,6 +188,15 @@ impl Environment {
             variables,
             mutation,
             composed: RwLock::default(),
+        }
+    }
+
+    /// The schema of `self`, which estimates of cost look sizes up in.
+    fn root(&self) -> Option<&Arc<Schema>> {
+        let this = self.variables.iter().find(|one| &*one.name == "self")?;
+        match &this.kind {
+            Kind::Json(schema) => Some(schema),
+            Kind::Text(_) => None,
         }
     }
 
@@ -241,6 +252,7 @@ impl Environment {
         };
         let checked = check::check(source, &parsed, &view)?;
         let planned = plan::plan(source, &parsed, &checked, &view)?;
+        let most = estimate::most(&parsed, &checked, self.root());
         Ok(Program {
             root: planned.root,
             slots: planned.slots,
@@ -248,6 +260,7 @@ impl Environment {
             composed,
             used: checked.used,
             result: checked.result,
+            most,
         })
     }
 
@@ -280,6 +293,12 @@ impl Program {
     #[must_use]
     pub fn result(&self) -> &Type {
         &self.result
+    }
+
+    /// The most that it is estimated to cost, by the bounds that the schema of `self` gives.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        self.most
     }
 
     /// Whether it refers to a declared variable.

@@ -223,6 +223,9 @@ fn object(schema: &Json, resource: bool, name: &str) -> Option<Schema> {
     if let Some(Json::Object(given)) = schema.get("properties") {
         for (property, inner) in given.iter() {
             if resource && matches!(&**property, "apiVersion" | "kind" | "metadata") {
+                if required.contains(&&**property) {
+                    min_size += property.len() as u64 + 6;
+                }
                 continue;
             }
             let found = Schema::of(inner, false, &format!("{name}.{property}"));

@@ -63,6 +63,15 @@ impl StructuralSchema {
         found.into_iter().map(row).collect()
     }
 
+    /// What each expression of a rule can cost at most: `(path, field, cost)`.
+    fn rule_costs(&self, py: Python<'_>) -> Vec<(String, &'static str, u64)> {
+        let found = py.detach(|| self.structure.rule_costs());
+        found
+            .into_iter()
+            .map(|one| (one.path, one.field, one.cost))
+            .collect()
+    }
+
     /// `(object, unknown paths)`: pruned, with defaults; the object is `None` when it is as it was.
     fn prepare<'py>(
         &self,

@@ -91,7 +91,7 @@ pub type Refused = (&'static str, String);
 #[derive(Debug)]
 pub struct Rules {
     pub rules: Vec<Rule>,
-    schema: Option<Arc<Schema>>,
+    pub(crate) schema: Option<Arc<Schema>>,
     plain: OnceLock<(Environment, Environment)>,
     compiled: Vec<OnceLock<Result<Compiled, Refused>>>,
 }

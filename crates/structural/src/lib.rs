@@ -5,6 +5,7 @@
 //! in `x-kubernetes-validations`. What an update leaves as it was is not complained about again.
 mod compile;
 mod correlate;
+mod costs;
 mod fill;
 mod formats;
 mod lists;
@@ -14,5 +15,6 @@ mod rules;
 mod validate;
 
 pub use compile::{Rule, RuleProblem, Structure};
+pub use costs::RuleCost;
 pub use problem::{Problem, Shown};
 pub use validate::Verdict;

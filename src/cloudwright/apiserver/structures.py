@@ -57,6 +57,10 @@ class Structure:
             for where, field, rule, message in self._native.rule_problems()
         ]
 
+    def rule_costs(self, path: str) -> list[tuple[str, int]]:
+        """Where each expression of a rule stands, and what it can cost at most (CEL's units)."""
+        return [(f"{path}.{where}.{field}", cost) for where, field, cost in self._native.rule_costs()]
+
 
 def pattern_problem(text: str) -> str:
     """Why a text is no regular expression as Go writes them; empty when it is one."""
