@@ -132,6 +132,14 @@ class MachinePods:
             await process.stdin.aclose()
         return ProcessSession(process)
 
+    async def attach(
+        self, namespace: str, pod: str, *, container: str | None, stdin: bool
+    ) -> ProcessSession:
+        words = ("sh", "-c", "echo attached; exec cat")
+        return await self.exec(
+            namespace, pod, container=container, argv=words, tty=False, stdin=stdin
+        )
+
     async def connect(self, namespace: str, pod: str, port: int) -> TcpStream:
         try:
             return TcpStream(await anyio.connect_tcp("127.0.0.1", port))

@@ -282,9 +282,14 @@ def test_exec_output_input_and_exit_code(kubectl, pod):
 
 
 def test_attach_shows_what_comes(kubectl, pod):
-    assert "followed" in kubectl("attach", pod, "-c", "app")
-    refused = kubectl("attach", "-i", pod, "-c", "app", ok=False)
-    assert "not supported" in refused
+    assert "attached\n" in kubectl("attach", pod, "-c", "app")
+
+
+def test_attach_takes_input(kubectl, pod):
+    large = "x" * 1_000_000
+    shown = kubectl("attach", "-i", pod, "-c", "app", stdin=large)
+    assert "attached\n" in shown
+    assert large in shown
 
 
 class _Hello(BaseHTTPRequestHandler):

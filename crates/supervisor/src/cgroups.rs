@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::failure::{Context, Result};
+use crate::failure::{Context, Failure, Result};
+use crate::usage;
 
 /// How long a group may take to become empty after SIGKILL before it is left alone.
 const EMPTY_LIMIT: Duration = Duration::from_secs(5);
@@ -166,44 +167,36 @@ impl Cgroups {
     }
 
     fn limit(&self, group: &str, limits: &Limits) -> Result<()> {
-        const PERIOD_US: u64 = 100_000;
-        let mut wanted: Vec<(&str, &str, String)> = Vec::new();
-        if let Some(bytes) = limits.memory_bytes {
-            let name = if self.unified {
-                "memory.max"
-            } else {
-                "memory.limit_in_bytes"
-            };
-            wanted.push(("memory", name, bytes.to_string()));
-        }
-        if let Some(millis) = limits.cpu_millis {
-            let quota = (millis * PERIOD_US / 1000).max(1000);
-            wanted.push(if self.unified {
-                ("cpu", "cpu.max", format!("{quota} {PERIOD_US}"))
-            } else {
-                ("cpu", "cpu.cfs_quota_us", quota.to_string())
-            });
-        }
-        if let Some(shares) = limits.cpu_shares {
-            let shares = shares.clamp(2, 262_144);
-            wanted.push(if self.unified {
-                (
-                    "cpu",
-                    "cpu.weight",
-                    (1 + (shares - 2) * 9999 / 262_142).to_string(),
-                )
-            } else {
-                ("cpu", "cpu.shares", shares.to_string())
-            });
-        }
-        if let Some(pids) = limits.pids {
-            wanted.push(("pids", "pids.max", pids.to_string()));
-        }
-        for (controller, name, value) in wanted {
+        for (controller, name, value) in settings(self.unified, limits, false) {
             if let Some(file) = self.file(controller, group, name) {
                 fs::write(&file, &value)
                     .context(|| format!("cannot set {} to {value}", file.display()))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Changes the limits of a group that exists; one that is not named is taken away.
+    pub fn update(&self, group: &str, limits: &Limits) -> Result<()> {
+        if let Some(bytes) = limits.memory_bytes {
+            self.check_memory(group, bytes)?;
+        }
+        for (controller, name, value) in settings(self.unified, limits, true) {
+            if let Some(file) = self.file(controller, group, name) {
+                fs::write(&file, &value)
+                    .context(|| format!("cannot set {} to {value}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Version 2 would end processes to get below a limit that is lower than what they use.
+    fn check_memory(&self, group: &str, wanted: u64) -> Result<()> {
+        let used = usage::of_group(self, group).memory_bytes;
+        if used > wanted {
+            return Err(Failure::invalid(format!(
+                "attempting to set memory limit ({wanted}) below current usage ({used})"
+            )));
         }
         Ok(())
     }
@@ -273,6 +266,57 @@ impl Cgroups {
     }
 }
 
+/// Controller, file and text for each limit; with `all` also for those that are not set.
+fn settings(
+    unified: bool,
+    limits: &Limits,
+    all: bool,
+) -> Vec<(&'static str, &'static str, String)> {
+    const PERIOD_US: u64 = 100_000;
+    let mut wanted = Vec::new();
+    let none = if unified { "max" } else { "-1" };
+    if limits.memory_bytes.is_some() || all {
+        let text = limits
+            .memory_bytes
+            .map_or_else(|| none.to_owned(), |bytes| bytes.to_string());
+        let name = if unified {
+            "memory.max"
+        } else {
+            "memory.limit_in_bytes"
+        };
+        wanted.push(("memory", name, text));
+    }
+    if limits.cpu_millis.is_some() || all {
+        let quota = limits.cpu_millis.map_or_else(
+            || none.to_owned(),
+            |millis| (millis * PERIOD_US / 1000).max(1000).to_string(),
+        );
+        wanted.push(if unified {
+            ("cpu", "cpu.max", format!("{quota} {PERIOD_US}"))
+        } else {
+            ("cpu", "cpu.cfs_quota_us", quota)
+        });
+    }
+    if limits.cpu_shares.is_some() || all {
+        let shares = limits.cpu_shares.map_or(1024, |s| s.clamp(2, 262_144));
+        let weight = match limits.cpu_shares {
+            Some(_) => 1 + (shares - 2) * 9999 / 262_142,
+            None => 100,
+        };
+        wanted.push(if unified {
+            ("cpu", "cpu.weight", weight.to_string())
+        } else {
+            ("cpu", "cpu.shares", shares.to_string())
+        });
+    }
+    match (limits.pids, all) {
+        (Some(pids), _) => wanted.push(("pids", "pids.max", pids.to_string())),
+        (None, true) => wanted.push(("pids", "pids.max", "max".to_owned())),
+        (None, false) => {}
+    }
+    wanted
+}
+
 fn is_controller(name: &str) -> bool {
     !matches!(
         name,
@@ -312,6 +356,52 @@ mod tests {
             Some("/sys/fs/cgroup/cpu,cpuacct/a/b/cpuacct.usage".into())
         );
         assert_eq!(found.file("memory", "/a", "x"), None);
+    }
+
+    #[test]
+    fn limits_are_changed_and_taken_away_in_both_versions() {
+        let some = Limits {
+            memory_bytes: Some(1 << 20),
+            cpu_millis: Some(250),
+            cpu_shares: Some(256),
+            pids: Some(7),
+        };
+        let lines = |unified, limits: &Limits, all| -> Vec<String> {
+            let found = settings(unified, limits, all).into_iter();
+            found
+                .map(|(_, name, value)| format!("{name}={value}"))
+                .collect()
+        };
+        let one = [
+            "memory.limit_in_bytes=1048576",
+            "cpu.cfs_quota_us=25000",
+            "cpu.shares=256",
+            "pids.max=7",
+        ];
+        let two = [
+            "memory.max=1048576",
+            "cpu.max=25000 100000",
+            "cpu.weight=10",
+            "pids.max=7",
+        ];
+        assert_eq!(lines(false, &some, false), one);
+        assert_eq!(lines(true, &some, true), two);
+        let none = Limits::default();
+        assert!(lines(true, &none, false).is_empty());
+        let one = [
+            "memory.limit_in_bytes=-1",
+            "cpu.cfs_quota_us=-1",
+            "cpu.shares=1024",
+            "pids.max=max",
+        ];
+        let two = [
+            "memory.max=max",
+            "cpu.max=max 100000",
+            "cpu.weight=100",
+            "pids.max=max",
+        ];
+        assert_eq!(lines(false, &none, true), one);
+        assert_eq!(lines(true, &none, true), two);
     }
 
     #[test]

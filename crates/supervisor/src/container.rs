@@ -1,7 +1,7 @@
 //! Containers: create, start, signal, list, remove.
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -10,30 +10,48 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
+use crate::cgroups::Limits;
+use crate::console::Console;
 use crate::crun::Standard;
+use crate::descriptors::Async;
 use crate::failure::{Code, Context, Failure, Result};
 use crate::logs::{LogFile, Sink, Stream, pump};
 use crate::protocol::{ContainerCreate, check_id};
 use crate::reaper::{Ending, Exit};
 use crate::sandbox::{self, Shared};
 use crate::supervisor::Supervisor;
-use crate::{descriptors, journal, overlay, timestamp, usage};
+use crate::taps::Taps;
+use crate::{descriptors, document, journal, overlay, timestamp, usage};
 
 /// How long a killed container may take to be gone (its processes may hang in the kernel).
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// How long output may still arrive after the last process ended.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
+/// Where output comes from.
+type Sources = Vec<(Rc<Async>, Stream)>;
+
 pub struct Container {
     pub id: String,
     pub sandbox: String,
     pub bundle: PathBuf,
     pub group: String,
+    pub taps: Rc<Taps>,
     sink: Sink,
+    streams: Streams,
     /// Held by the one request that changes the container's state.
     lock: Mutex<()>,
     life: RefCell<Life>,
     ended: watch::Sender<bool>,
+}
+
+/// What clients may write to, as long as the first process lives.
+#[derive(Default)]
+struct Streams {
+    input: RefCell<Option<Rc<Async>>>,
+    terminal: RefCell<Option<Rc<Async>>>,
+    /// Input ends with the first client that had it.
+    once: bool,
 }
 
 #[derive(Default)]
@@ -67,6 +85,46 @@ impl Container {
     pub async fn wait(&self) {
         let mut ended = self.ended.subscribe();
         let _ = ended.wait_for(|ended| *ended).await; // the sender lives as long as we do
+    }
+
+    pub fn is_terminal(&self) -> bool {
+        self.streams.terminal.borrow().is_some()
+    }
+
+    /// Standard input, if it has one that is still open.
+    pub fn input(&self) -> Option<Rc<Async>> {
+        self.streams.input.borrow().clone()
+    }
+
+    pub fn terminal(&self) -> Option<Rc<Async>> {
+        self.streams.terminal.borrow().clone()
+    }
+
+    pub fn close_input(&self) {
+        self.streams.input.take();
+    }
+
+    /// A client has no more input. A terminal stays open: its user may still look.
+    pub fn input_ended(&self) {
+        if self.streams.once && !self.is_terminal() {
+            self.close_input();
+        }
+    }
+
+    /// A client that could write is gone.
+    pub fn left(&self) {
+        if self.streams.once {
+            self.close_input();
+        }
+    }
+
+    /// The first process, as long as it lives.
+    pub fn pid(&self) -> Option<i32> {
+        self.life.borrow().pid.filter(|_| self.is_live())
+    }
+
+    pub fn exit_code(&self) -> i32 {
+        self.life.borrow().exit.map_or(-1, Exit::code)
     }
 
     fn describe(&self) -> Value {
@@ -120,7 +178,12 @@ pub async fn create(supervisor: &Rc<Supervisor>, spec: ContainerCreate) -> Resul
             sandbox::group(supervisor, &spec.sandbox),
             spec.container
         ),
+        taps: Rc::default(),
         sink,
+        streams: Streams {
+            once: spec.stdin_once,
+            ..Streams::default()
+        },
         lock: Mutex::new(()),
         life: RefCell::default(),
         ended: watch::Sender::new(false),
@@ -146,46 +209,65 @@ async fn build(
     spec: &ContainerCreate,
     shared: &Shared,
 ) -> Result<i32> {
-    let profile = complete_config(supervisor, container, shared)?;
+    let seen = match &spec.target {
+        Some(target) => Some(document::processes_of(supervisor, container, target)?),
+        None => None,
+    };
+    let profile = document::complete(supervisor, container, shared, seen.as_deref())?;
     if !spec.layers.is_empty() {
         let (Some(upper), Some(work)) = (&spec.upper, &spec.work) else {
             return Err(Failure::invalid("layers need upper and work"));
         };
         overlay::mount_at(&container.rootfs(), &spec.layers, upper, work)?;
     }
-    let mut standard = Standard::null();
-    let mut pumps = Vec::new();
-    if container.sink.is_some() {
-        let what = || "cannot make a pipe".to_owned();
-        let (out, child_out) = descriptors::output_pipe().context(what)?;
-        let (err, child_err) = descriptors::output_pipe().context(what)?;
-        standard.output = child_out;
-        standard.error = child_err;
-        for (source, stream) in [(out, Stream::Stdout), (err, Stream::Stderr)] {
-            let sink = container.sink.clone();
-            pumps.push(tokio::task::spawn_local(pump(source, stream, sink)));
-        }
-    }
+    let (standard, mut sources) = pipes(container, spec)?;
+    let console = match spec.tty {
+        true => Some(Console::listen(&supervisor.options.run_dir)?),
+        false => None,
+    };
     let pid_file = container.bundle.join("pid");
-    let (bundle, pid_path) = (utf8(&container.bundle)?, utf8(&pid_file)?);
+    let (bundle, pid_path) = (
+        document::utf8(&container.bundle)?,
+        document::utf8(&pid_file)?,
+    );
+    let socket = console
+        .as_ref()
+        .map(|console| console.path().to_string_lossy().into_owned());
+    let mut args = vec!["--bundle", bundle, "--pid-file", pid_path];
+    if let Some(socket) = &socket {
+        args.extend(["--console-socket", socket]);
+    }
+    args.push(&container.id);
     let expectation = supervisor.reaper.expect();
-    let args = ["--bundle", bundle, "--pid-file", pid_path, &container.id];
     supervisor
         .crun
         .run("create", &args, &container.id, standard)
         .await?;
+    if let Some(console) = &console {
+        let master = Rc::new(console.receive()?);
+        container.streams.terminal.replace(Some(Rc::clone(&master)));
+        if spec.stdin {
+            container.streams.input.replace(Some(Rc::clone(&master)));
+        }
+        sources.push((master, Stream::Stdout));
+    }
     if let Some(profile) = profile {
         supervisor
             .filters
             .learn(profile, &supervisor.crun.root().join(&container.id));
     }
-    let pid = read_pid(&pid_file)?;
+    let pid = document::read_pid(&pid_file)?;
     let ending = expectation.claim(pid);
     {
         let mut life = container.life.borrow_mut();
         life.pid = Some(pid);
         life.created_at = Some(SystemTime::now());
     }
+    let pumps = sources.into_iter().map(|(source, stream)| {
+        let (sink, taps) = (container.sink.clone(), Some(Rc::clone(&container.taps)));
+        tokio::task::spawn_local(pump(source, stream, sink, taps))
+    });
+    let pumps = pumps.collect();
     tokio::task::spawn_local(follow(
         Rc::clone(supervisor),
         Rc::clone(container),
@@ -193,6 +275,29 @@ async fn build(
         pumps,
     ));
     Ok(pid)
+}
+
+/// What the first process inherits without a terminal, and our ends of it.
+fn pipes(container: &Container, spec: &ContainerCreate) -> Result<(Standard, Sources)> {
+    let what = || "cannot make a pipe".to_owned();
+    let (mut standard, mut sources) = (Standard::null(), Sources::new());
+    if spec.tty {
+        return Ok((standard, sources));
+    }
+    if spec.stdin {
+        let (input, child_in) = descriptors::input_pipe().context(what)?;
+        standard.input = child_in;
+        container.streams.input.replace(Some(Rc::new(input)));
+    }
+    if container.sink.is_some() {
+        let (out, child_out) = descriptors::output_pipe().context(what)?;
+        let (err, child_err) = descriptors::output_pipe().context(what)?;
+        standard.output = child_out;
+        standard.error = child_err;
+        sources.push((Rc::new(out), Stream::Stdout));
+        sources.push((Rc::new(err), Stream::Stderr));
+    }
+    Ok((standard, sources))
 }
 
 /// Waits for the end of the first process, then records and tells it.
@@ -205,12 +310,17 @@ async fn follow(
     let exit = ending.await.unwrap_or(Exit::Signal(Signal::KILL.as_raw()));
     let finished_at = SystemTime::now();
     let oom_kills = usage::oom_kills(&supervisor.cgroups, &container.group);
-    let drained = async {
+    let taps = Rc::clone(&container.taps);
+    let mut drained = tokio::task::spawn_local(async move {
         for pump in pumps {
             let _ = pump.await;
         }
-    };
-    let _ = tokio::time::timeout(DRAIN_LIMIT, drained).await;
+        taps.close();
+    });
+    // Output that a slow client holds up goes on to come in after the end was told.
+    let _ = tokio::time::timeout(DRAIN_LIMIT, &mut drained).await;
+    container.close_input();
+    container.streams.terminal.take();
     let oom_killed = oom_kills > 0 && exit != Exit::Code(0);
     {
         let mut life = container.life.borrow_mut();
@@ -270,6 +380,16 @@ pub fn signal(supervisor: &Rc<Supervisor>, id: &str, number: i32) -> Result<Valu
             format!("container {id} does not run"),
         ))
     }
+}
+
+/// Sets the limits of a container that exists already.
+pub fn update(supervisor: &Supervisor, id: &str, limits: &Limits) -> Result<Value> {
+    let container = find(supervisor, id)?;
+    if !container.is_live() {
+        return Err(Failure::invalid(format!("container {id} does not run")));
+    }
+    supervisor.cgroups.update(&container.group, limits)?;
+    Ok(json!({}))
 }
 
 /// Kills, unmounts and forgets a container; a missing one is fine.
@@ -371,68 +491,4 @@ pub fn find(supervisor: &Supervisor, id: &str) -> Result<Rc<Container>> {
         .get(id)
         .cloned()
         .ok_or_else(|| Failure::not_found("container", id))
-}
-
-/// Writes into the bundle's `config.json` what only we know. Returns the seccomp profile when its compiled form is
-/// worth keeping.
-fn complete_config(
-    supervisor: &Supervisor,
-    container: &Container,
-    shared: &Shared,
-) -> Result<Option<String>> {
-    let config = container.bundle.join("config.json");
-    let what = || format!("cannot use {}", config.display());
-    let text = fs::read(&config).context(what)?;
-    let mut document: Value = serde_json::from_slice(&text).context(what)?;
-    join_pod(&mut document, &container.group, shared)
-        .ok_or_else(|| Failure::invalid(format!("{} has no linux section", config.display())))?;
-    let profile = supervisor.filters.apply(&mut document);
-    let text = serde_json::to_vec(&document).context(what)?;
-    fs::write(&config, text).context(what)?;
-    Ok(profile)
-}
-
-/// The pod's namespaces and shared memory by path, and the cgroup. None when the document has no `linux`.
-fn join_pod(document: &mut Value, group: &str, shared: &Shared) -> Option<()> {
-    let linux = document.get_mut("linux").and_then(Value::as_object_mut)?;
-    linux.insert("cgroupsPath".into(), group.into());
-    linux.insert(
-        "namespaces".into(),
-        json!([
-            {"type": "pid"},
-            {"type": "mount"},
-            {"type": "cgroup"},
-            {"type": "ipc", "path": shared.ipc},
-            {"type": "uts", "path": shared.uts},
-            {"type": "network", "path": shared.network},
-        ]),
-    );
-    if let Some(top) = document.as_object_mut() {
-        top.remove("hostname"); // the shared UTS namespace has it
-    }
-    let mounts = document.get_mut("mounts").and_then(Value::as_array_mut);
-    for mount in mounts
-        .into_iter()
-        .flatten()
-        .filter(|mount| mount["destination"] == "/dev/shm")
-    {
-        mount["type"] = "bind".into();
-        mount["source"] = json!(shared.shm);
-        mount["options"] = json!(["bind", "rprivate", "nosuid", "noexec", "nodev"]);
-    }
-    Some(())
-}
-
-fn read_pid(file: &Path) -> Result<i32> {
-    let what = || format!("crun create left no pid in {}", file.display());
-    fs::read_to_string(file)
-        .context(what)?
-        .trim()
-        .parse()
-        .context(what)
-}
-
-fn utf8(path: &Path) -> Result<&str> {
-    path.to_str()
-        .ok_or_else(|| Failure::invalid(format!("{} is not UTF-8", path.display())))
 }

@@ -2,18 +2,14 @@
 mod session;
 
 use std::fs;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 
+use crate::console::Console;
 use crate::container::{self, Container};
 use crate::crun::Standard;
 use crate::descriptors::{self, Async};
@@ -100,7 +96,7 @@ async fn start_piped(
         output: child_out,
         error: child_err,
     };
-    let (pid, ending) = launch(supervisor, container, files, standard, false, number).await?;
+    let (pid, ending) = launch(supervisor, container, files, standard, None, number).await?;
     let outputs = vec![
         (Channel::Stdout, Rc::new(out)),
         (Channel::Stderr, Rc::new(err)),
@@ -120,12 +116,18 @@ async fn start_terminal(
     files: &Files,
     number: u64,
 ) -> Result<Started> {
-    let what = || "cannot listen for the terminal".to_owned();
-    let listener = UnixListener::bind(files.console()).context(what)?;
-    listener.set_nonblocking(true).context(what)?;
-    let (pid, ending) =
-        launch(supervisor, container, files, Standard::null(), true, number).await?;
-    let master = match receive_terminal(&listener) {
+    let console = Console::listen(&supervisor.options.run_dir)?;
+    let standard = Standard::null();
+    let launched = launch(
+        supervisor,
+        container,
+        files,
+        standard,
+        Some(&console),
+        number,
+    );
+    let (pid, ending) = launched.await?;
+    let master = match console.receive() {
         Ok(master) => master,
         Err(failure) => {
             supervisor
@@ -134,7 +136,7 @@ async fn start_terminal(
             return Err(failure);
         }
     };
-    let master = Rc::new(descriptors::watch(master).context(|| "terminal".to_owned())?);
+    let master = Rc::new(master);
     Ok(Started {
         pid,
         ending,
@@ -149,16 +151,15 @@ async fn launch(
     container: &Container,
     files: &Files,
     standard: Standard,
-    terminal: bool,
+    console: Option<&Console>,
     number: u64,
 ) -> Result<(i32, Ending)> {
     let process = files.process.to_string_lossy();
     let pid_file = files.pid.to_string_lossy();
-    let console = files.console();
-    let console = console.to_string_lossy();
     let mut args = vec!["--detach", "--process", &process, "--pid-file", &pid_file];
-    if terminal {
-        args.extend(["--tty", "--console-socket", &console]);
+    let console = console.map(|console| console.path().to_string_lossy().into_owned());
+    if let Some(console) = &console {
+        args.extend(["--tty", "--console-socket", console]);
     }
     args.push(&container.id);
     let expectation = supervisor.reaper.expect();
@@ -171,26 +172,6 @@ async fn launch(
         .parse()
         .context(what)?;
     Ok((pid, expectation.claim(pid)))
-}
-
-/// The runtime has connected, sent the terminal's master, and ended; it is all in the socket's buffer.
-fn receive_terminal(listener: &UnixListener) -> Result<OwnedFd> {
-    let what = || "crun exec sent no terminal".to_owned();
-    let (stream, _) = listener.accept().context(what)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 256];
-    let mut parts = [IoSliceMut::new(&mut name)];
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    recvmsg(&stream, &mut parts, &mut control, flags).context(what)?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut descriptors) = message
-            && let Some(master) = descriptors.next()
-        {
-            return Ok(master);
-        }
-    }
-    Err(Failure::failed(what()))
 }
 
 /// The container's own process with another command: same user, capabilities and limits.
@@ -235,11 +216,8 @@ fn process_document(container: &Container, spec: &Exec) -> Result<Value> {
 
 /// The files of one exec, removed with it.
 struct Files {
-    directory: fs::File,
     process: PathBuf,
     pid: PathBuf,
-    socket: PathBuf,
-    name: String,
 }
 
 // === impl Files ===
@@ -247,29 +225,17 @@ struct Files {
 impl Files {
     fn make(run_dir: &Path, number: u64) -> Result<Self> {
         let path = run_dir.join("exec");
-        let what = || format!("cannot use {}", path.display());
-        private::make_directory(&path).context(what)?;
-        let directory = fs::File::open(&path).context(what)?;
-        let name = format!("{number}.sock");
+        private::make_directory(&path).context(|| format!("cannot use {}", path.display()))?;
         Ok(Self {
-            directory,
             process: path.join(format!("{number}.json")),
             pid: path.join(format!("{number}.pid")),
-            socket: path.join(&name),
-            name,
         })
-    }
-
-    /// A socket's path has 107 bytes at most; through /proc any directory is near.
-    fn console(&self) -> PathBuf {
-        let (pid, descriptor) = (std::process::id(), self.directory.as_raw_fd());
-        PathBuf::from(format!("/proc/{pid}/fd/{descriptor}/{}", self.name))
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for file in [&self.process, &self.pid, &self.socket] {
+        for file in [&self.process, &self.pid] {
             let _ = fs::remove_file(file);
         }
     }

@@ -3,13 +3,17 @@
 //! One single-threaded process. It owns every container's stdio, waits for every child, writes the logs, and answers
 //! the requests of `docs/reference/internals.md` ("Supervisor socket") on a Unix socket. Overlay mounts and pinned
 //! namespaces exist only in its private mount namespace, so that they vanish with it.
+mod attach;
 mod cgroups;
+mod console;
 mod container;
 mod crun;
 mod descriptors;
+mod document;
 mod exec;
 mod failure;
 mod filters;
+mod frames;
 mod journal;
 mod logs;
 mod namespaces;
@@ -24,6 +28,7 @@ mod sandbox;
 mod server;
 mod start;
 mod supervisor;
+mod taps;
 mod timestamp;
 mod usage;
 

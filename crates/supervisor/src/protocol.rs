@@ -32,6 +32,8 @@ pub enum Op {
     ContainerStart { container: String },
     #[serde(rename = "container.signal")]
     ContainerSignal { container: String, signal: i32 },
+    #[serde(rename = "container.update")]
+    ContainerUpdate { container: String, limits: Limits },
     #[serde(rename = "container.remove")]
     ContainerRemove { container: String },
     #[serde(rename = "container.list")]
@@ -52,6 +54,8 @@ pub enum Op {
     Subscribe,
     #[serde(rename = "exec")]
     Exec(Exec),
+    #[serde(rename = "attach")]
+    Attach(Attach),
     #[serde(rename = "shutdown")]
     Shutdown {
         #[serde(default)]
@@ -77,6 +81,16 @@ pub struct ContainerCreate {
     pub upper: Option<PathBuf>,
     pub work: Option<PathBuf>,
     pub log: Option<Target>,
+    /// Its standard input is a pipe (or the terminal) that whoever attaches may write to.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Standard input ends with the first client that was attached to it.
+    #[serde(default)]
+    pub stdin_once: bool,
+    #[serde(default)]
+    pub tty: bool,
+    /// Another container of the sandbox whose processes it sees.
+    pub target: Option<String>,
 }
 
 /// The same `argv` and `netns` are the same process; anything else replaces it.
@@ -111,6 +125,14 @@ pub struct Exec {
     pub stdin: bool,
     pub user: Option<User>,
     pub cwd: Option<String>,
+}
+
+/// The streams of a running container's first process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Attach {
+    pub container: String,
+    #[serde(default)]
+    pub stdin: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use crate::failure::Failure;
 use crate::protocol::{MAX_REQUEST, Op, answer, parse};
 use crate::supervisor::Supervisor;
-use crate::{exec, journal};
+use crate::{attach, exec, journal};
 
 /// More connections than this wait in the listener's backlog.
 const CONNECTIONS: usize = 256;
@@ -108,6 +108,14 @@ async fn connection(supervisor: Rc<Supervisor>, stream: UnixStream, done: Rc<Not
                     continue;
                 }
                 return exec::serve(supervisor, id, spec, reader, writer).await;
+            }
+            Ok(Op::Attach(spec)) => {
+                if busy.get() > 0 || subscription.is_some() {
+                    let failure = Failure::invalid("attach needs a connection of its own");
+                    writer.send(answer(id, &Err(failure)).as_bytes()).await;
+                    continue;
+                }
+                return attach::serve(&supervisor, id, spec, reader, writer).await;
             }
             Ok(Op::Subscribe) => {
                 let task =

@@ -71,7 +71,7 @@ impl Supervisor {
         }
     }
 
-    /// Answers every request but those that take the connection over (`subscribe`, `exec`, `shutdown`).
+    /// Answers every request but those that take the connection over (`subscribe`, `exec`, `attach`, `shutdown`).
     pub async fn answer(self: &Rc<Self>, op: Op) -> Result<Value> {
         let creates = matches!(
             op,
@@ -90,13 +90,16 @@ impl Supervisor {
             Op::ContainerSignal { container, signal } => {
                 container::signal(self, &container, signal)
             }
+            Op::ContainerUpdate { container, limits } => {
+                container::update(self, &container, &limits)
+            }
             Op::ContainerRemove { container } => container::remove(self, &container).await,
             Op::ContainerList => Ok(container::list(self)),
             Op::ProcessStart(spec) => process::start(self, spec).await,
             Op::ProcessStop { process, grace_ms } => process::stop(self, &process, grace_ms).await,
             Op::ProcessList => Ok(process::list(self)),
             Op::Usage => Ok(self.usage()),
-            Op::Subscribe | Op::Exec(_) | Op::Shutdown { .. } => {
+            Op::Subscribe | Op::Exec(_) | Op::Attach(_) | Op::Shutdown { .. } => {
                 Err(Failure::failed("this request is not answered here"))
             }
         }

@@ -86,6 +86,13 @@ class ContainerSpec:
     security: SecurityContext = SecurityContext()
     log: LogTarget | None = None
     annotations: dict[str, str] = field(default_factory=dict)
+    stdin: bool = False
+    """Who attaches may write to its standard input."""
+    stdin_once: bool = False
+    """Standard input ends with the first client that was attached to it."""
+    tty: bool = False
+    target: str = ""
+    """The id of another container of the sandbox whose processes it sees."""
 
 
 @dataclass(frozen=True, slots=True)

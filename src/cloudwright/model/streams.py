@@ -79,5 +79,10 @@ class PodStreams(Protocol):
     ) -> ExecSession:
         """Start a command in a container."""
 
+    async def attach(
+        self, namespace: str, pod: str, *, container: str | None, stdin: bool
+    ) -> ExecSession:
+        """The streams of a running container's own process, from now on."""
+
     async def connect(self, namespace: str, pod: str, port: int) -> ByteStream:
         """Connect to a port on the pod's loopback."""

@@ -11,6 +11,7 @@ from cloudwright.model.sandbox import (
     ContainerStatus,
     ExecRequest,
     ImageConfig,
+    Limits,
     ProcessSpec,
     ProcessStatus,
     RuntimeEvent,
@@ -52,6 +53,14 @@ class Runtime(Protocol):
 
     async def exec(self, request: ExecRequest) -> ExecSession:
         """Run a command in a running container."""
+
+    async def attach(self, container: str, *, stdin: bool) -> ExecSession:
+        """The streams of a running container's first process, from now on; it does not end with
+        the session.
+        """
+
+    async def update_container(self, container: str, limits: Limits) -> None:
+        """Set the limits of a running container."""
 
     async def start_process(self, spec: ProcessSpec) -> None:
         """Start a native process; one with the same id and argv that runs is left alone."""

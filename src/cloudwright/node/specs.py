@@ -116,6 +116,9 @@ def container_spec(
         limits=limits(container),
         security=security(pod, container, image),
         log=log,
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
         annotations={
             "io.kubernetes.pod.name": name_of(pod),
             "io.kubernetes.pod.namespace": namespace_of(pod),

@@ -105,6 +105,23 @@ class NodeStreams:
         """
         if not argv:
             raise UsageError("exec needs a command")
+        running = await self._running(namespace, pod, container)
+        return await self._agent.node.runtime.exec(ExecRequest(running, argv, tty, stdin))
+
+    async def attach(
+        self, namespace: str, pod: str, *, container: str | None, stdin: bool
+    ) -> ExecSession:
+        """The streams of a running container's own process, from now on.
+
+        Raises:
+            NotFoundError: no such pod or container here.
+            UsageError: the container does not run.
+        """
+        running = await self._running(namespace, pod, container)
+        return await self._agent.node.runtime.attach(running, stdin=stdin)
+
+    async def _running(self, namespace: str, pod: str, container: str | None) -> str:
+        """The id of a container that runs."""
         view = await self._worker(namespace, pod).view()
         chosen = _container(view, container)
         running = chosen.running
@@ -113,7 +130,7 @@ class NodeStreams:
                 f'container "{chosen.name}" in pod "{pod}" is not running',
                 hint=f"cloudwright why pod/{pod} -n {namespace}",
             )
-        return await self._agent.node.runtime.exec(ExecRequest(running.id, argv, tty, stdin))
+        return running.id
 
     async def connect(self, namespace: str, pod: str, port: int) -> ByteStream:
         """Connect to a port on the pod's loopback, through its sidecar.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 from weakref import WeakValueDictionary
 
 from anyio import Lock, to_thread
@@ -15,6 +16,7 @@ from cloudwright.model.sandbox import (
     ContainerStatus,
     ExecRequest,
     ImageConfig,
+    Limits,
     ProcessSpec,
     ProcessStatus,
     RuntimeEvent,
@@ -107,6 +109,10 @@ class RuntimeEngine:
                 work=str(bundle.work),
                 read_only=container.security.read_only_root,
                 log=wire.log_target(container.log),
+                stdin=container.stdin,
+                stdin_once=container.stdin_once,
+                tty=container.tty,
+                target=container.target or None,
             )
         except OSError as error:
             await to_thread.run_sync(bundles.remove, pods, container.id)
@@ -159,23 +165,45 @@ class RuntimeEngine:
             ContainerSpecError: it does not run, or ``argv`` is empty.
             RuntimeFailedError: the command cannot be run; the message says why.
         """
+        return await self._streams(
+            "exec",
+            container=request.container,
+            argv=list(request.argv),
+            tty=request.tty,
+            stdin=request.stdin,
+            env=dict(request.env),
+        )
+
+    async def attach(self, container: str, *, stdin: bool) -> ExecSession:
+        """The streams of a running container's first process, from now on. Closing the session
+        leaves the container as it is (unless its input was to have one client).
+
+        Raises:
+            ContainerMissingError: there is no such container.
+            ContainerSpecError: it does not run.
+        """
+        return await self._streams("attach", container=container, stdin=stdin)
+
+    async def _streams(self, op: str, **fields: Any) -> FramedExec:
         stream = await self._supervisor.connect()
         reader = BufferedByteReceiveStream(stream)
         try:
-            await self._supervisor.request(
-                stream,
-                reader,
-                "exec",
-                container=request.container,
-                argv=list(request.argv),
-                tty=request.tty,
-                stdin=request.stdin,
-                env=dict(request.env),
-            )
+            await self._supervisor.request(stream, reader, op, **fields)
         except BaseException:
             await stream.aclose()
             raise
         return FramedExec(stream, reader)
+
+    async def update_container(self, container: str, limits: Limits) -> None:
+        """Set the limits of a running container; one that is ``None`` is taken away.
+
+        Raises:
+            ContainerMissingError: there is no such container.
+            ContainerSpecError: it does not run, or uses more memory than the new limit.
+            RuntimeFailedError: the kernel refuses the limit.
+        """
+        fields = wire.limits_of(limits)
+        await self._supervisor.call("container.update", container=container, limits=fields)
 
     async def start_process(self, spec: ProcessSpec) -> None:
         """Start a native process; the same one again is left alone, another one replaces it."""

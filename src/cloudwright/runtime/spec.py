@@ -104,7 +104,7 @@ def _process(
     if identity.groups:
         user["additionalGids"] = list(identity.groups)
     return {
-        "terminal": False,
+        "terminal": spec.tty,
         "user": user,
         "args": command(spec, image),
         "env": environment(spec, image, identity),
@@ -147,6 +147,8 @@ def environment(spec: ContainerSpec, image: ImageConfig, identity: Identity) -> 
         ContainerSpecError: a name is empty or has ``=``, or a part has a NUL character.
     """
     merged = {"PATH": DEFAULT_PATH, "HOME": identity.home, **image.env, **spec.env}
+    if spec.tty:
+        merged.setdefault("TERM", "xterm")
     for name, value in merged.items():
         if not name or "=" in name or "\0" in name + value:
             raise ContainerSpecError(f"container {spec.name!r}: env {name!r} cannot be set")

@@ -71,12 +71,13 @@ def process_start(spec: ProcessSpec) -> dict[str, Any]:
         "env": dict(spec.env),
         "log": log_target(spec.log),
         "cgroup": spec.cgroup,
-        "limits": _limits(spec.limits),
+        "limits": limits_of(spec.limits),
         "restart": True,
     }
 
 
-def _limits(limits: Limits) -> dict[str, int | None]:
+def limits_of(limits: Limits) -> dict[str, int | None]:
+    """The limits as a request tells them."""
     return {
         "memory_bytes": limits.memory_bytes,
         "cpu_millis": limits.cpu_millis,

@@ -23,6 +23,7 @@ from cloudwright.model.sandbox import (
     ContainerStatus,
     ExecRequest,
     ImageConfig,
+    Limits,
     ProcessSpec,
     ProcessStatus,
     RuntimeEvent,
@@ -58,6 +59,7 @@ class FakeRuntime:
         self.images: dict[str, ImageConfig] = {}
         self.programs: dict[str, list[Program] | Program] = {}
         self.execs: dict[tuple[str, ...], tuple[int, str]] = {}
+        self.limits: dict[str, Limits] = {}
         self.hanging_execs: set[tuple[str, ...]] = set()
         self.failures: dict[str, list[CloudwrightError]] = {}
         self.calls: list[tuple[str, str]] = []
@@ -181,6 +183,17 @@ class FakeRuntime:
             raise NotFoundError("the container does not run")
         code, output = self.execs.get(request.argv, (0, ""))
         return _Session(code, output, request.argv in self.hanging_execs)
+
+    async def attach(self, container: str, *, stdin: bool) -> ExecSession:
+        await self._enter("attach", f"{container} stdin={stdin}")
+        return _Session(0, "attached", False)
+
+    async def update_container(self, container: str, limits: Limits) -> None:
+        await self._enter("update_container", container)
+        status = self._containers.get(container)
+        if status is None or status.state is not ContainerState.RUNNING:
+            raise NotFoundError("the container does not run")
+        self.limits[container] = limits
 
     async def start_process(self, spec: ProcessSpec) -> None:
         await self._enter("start_process", spec.id)

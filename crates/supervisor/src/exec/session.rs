@@ -2,33 +2,22 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
-use rustix::termios::{Winsize, tcsetwinsize};
-use serde::Deserialize;
 use serde_json::json;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 
 use super::Started;
 use crate::descriptors::{Async, Chunk, read_now};
-use crate::protocol::{Channel, frame_header, parse_header};
+use crate::frames::{self, send_frame};
+use crate::protocol::Channel;
 use crate::reaper::{Exit, Reaper};
 use crate::server::{Reader, Writer};
 
 const READ: usize = 32 * 1024;
-/// While input waits for a command that does not read, look this often whether the client is still there.
-const GONE_CHECK: Duration = Duration::from_secs(1);
 /// A terminal is read to its end; if somebody else in the container keeps it open, for this long.
 const TERMINAL_DRAIN: Duration = Duration::from_millis(500);
 
 type Ended = watch::Receiver<Option<Exit>>;
-
-#[derive(Deserialize)]
-struct Size {
-    columns: u16,
-    rows: u16,
-}
 
 /// Carries frames until the command has ended and its output is sent, or the client is gone (which ends the command).
 pub async fn run(
@@ -161,89 +150,33 @@ async fn drain(
     }
 }
 
-async fn send_frame(writer: &Writer, channel: Channel, payload: &[u8]) -> bool {
-    let mut frame = Vec::with_capacity(5 + payload.len());
-    frame.extend_from_slice(&frame_header(channel, payload.len()));
-    frame.extend_from_slice(payload);
-    writer.send(&frame).await
-}
-
 /// Takes frames until the client is gone or breaks the protocol.
 async fn receive(mut reader: Reader, mut input: Option<Rc<Async>>, terminal: Option<Rc<Async>>) {
     let mut payload = Vec::new();
     loop {
-        let mut header = [0; 5];
-        if reader.read_exact(&mut header).await.is_err() {
-            return;
-        }
-        let Ok((channel, length)) = parse_header(header) else {
+        let Some(channel) = frames::next(&mut reader, &mut payload).await else {
             return;
         };
-        payload.resize(length, 0);
-        if reader.read_exact(&mut payload).await.is_err() {
-            return;
-        }
         match channel {
-            Channel::Stdin if length == 0 => {
+            Channel::Stdin if payload.is_empty() => {
                 if let (Some(target), true) = (&input, terminal.is_some()) {
                     // A terminal ends its input by the end-of-file character.
-                    write(&reader, target, &[4]).await;
+                    frames::write(&reader, target, &[4]).await;
                 }
                 input = None;
             }
             Channel::Stdin => {
                 if let Some(target) = &input
-                    && !write(&reader, target, &payload).await
+                    && !frames::write(&reader, target, &payload).await
                 {
-                    if client_is_gone(&reader) {
+                    if frames::client_is_gone(&reader) {
                         return;
                     }
                     input = None; // the command does not read any more
                 }
             }
-            Channel::Resize => resize(terminal.as_deref(), &payload),
+            Channel::Resize => frames::resize(terminal.as_deref(), &payload),
             _ => return,
         }
-    }
-}
-
-/// Writes all. False when the command closed its input or the client went away meanwhile.
-async fn write(reader: &Reader, target: &Async, mut data: &[u8]) -> bool {
-    while !data.is_empty() {
-        let mut guard = match tokio::time::timeout(GONE_CHECK, target.writable()).await {
-            Ok(Ok(guard)) => guard,
-            Ok(Err(_)) => return false,
-            Err(_) if client_is_gone(reader) => return false,
-            Err(_) => continue,
-        };
-        match rustix::io::write(target.get_ref(), data) {
-            Ok(count) => data = &data[count..],
-            Err(rustix::io::Errno::AGAIN) => guard.clear_ready(),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
-        }
-    }
-    true
-}
-
-fn client_is_gone(reader: &Reader) -> bool {
-    let stream: &tokio::net::UnixStream = reader.get_ref().as_ref();
-    let mut descriptors = [PollFd::new(stream, PollFlags::RDHUP)];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut descriptors, Some(&now)).is_ok_and(|ready| ready > 0)
-}
-
-fn resize(terminal: Option<&Async>, payload: &[u8]) {
-    if let (Some(terminal), Ok(size)) = (terminal, serde_json::from_slice::<Size>(payload)) {
-        let size = Winsize {
-            ws_col: size.columns,
-            ws_row: size.rows,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let _ = tcsetwinsize(terminal.get_ref(), size); // a terminal that has just ended
     }
 }

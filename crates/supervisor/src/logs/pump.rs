@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::file::LogFile;
 use super::lines::{Splitter, Stream};
 use crate::descriptors::{Async, Chunk, read_now};
+use crate::taps::Taps;
 use crate::timestamp;
 
 /// A log that the two streams of a child share; `None` throws the output away.
@@ -20,16 +21,23 @@ thread_local! {
 }
 
 /// Reads until the stream ends. The child is never held up by anything but this loop's own turn.
-pub async fn pump(source: Async, stream: Stream, sink: Sink) {
+/// Except by who follows it live in `taps`, for as long as their patience says.
+pub async fn pump(source: Rc<Async>, stream: Stream, sink: Sink, taps: Option<Rc<Taps>>) {
     let mut splitter = Splitter::new(stream);
     loop {
         let Ok(mut guard) = source.readable().await else {
             break;
         };
-        match turn(&source, &mut splitter, &sink) {
-            Chunk::Data(_) => {}
-            Chunk::Empty => guard.clear_ready(),
-            Chunk::End => break,
+        let follow = taps.as_deref().filter(|taps| !taps.is_empty());
+        match turn(&source, &mut splitter, &sink, follow.is_some()) {
+            (Chunk::Data(_), copy) => {
+                drop(guard);
+                if let (Some(taps), Some(copy)) = (follow, copy) {
+                    taps.give(stream, copy).await;
+                }
+            }
+            (Chunk::Empty, _) => guard.clear_ready(),
+            (Chunk::End, _) => break,
         }
     }
     let stamp = timestamp::rfc3339(SystemTime::now());
@@ -40,16 +48,26 @@ pub async fn pump(source: Async, stream: Stream, sink: Sink) {
     }
 }
 
-fn turn(source: &Async, splitter: &mut Splitter, sink: &Sink) -> Chunk {
+fn turn(
+    source: &Async,
+    splitter: &mut Splitter,
+    sink: &Sink,
+    copies: bool,
+) -> (Chunk, Option<Rc<[u8]>>) {
     BUFFERS.with_borrow_mut(|(input, output)| {
         input.resize(READ, 0);
         output.clear();
         let chunk = read_now(source, input);
-        if let (Chunk::Data(count), Some(log)) = (&chunk, sink) {
+        let Chunk::Data(count) = &chunk else {
+            return (chunk, None);
+        };
+        let data = &input[..*count];
+        if let Some(log) = sink {
             let stamp = timestamp::rfc3339(SystemTime::now());
-            splitter.feed(&input[..*count], &stamp, output);
+            splitter.feed(data, &stamp, output);
             log.borrow_mut().write(output, &stamp);
         }
-        chunk
+        let copy = copies.then(|| Rc::from(data));
+        (chunk, copy)
     })
 }

@@ -73,7 +73,8 @@ pub fn spawn(supervisor: &Supervisor, process: &Process) -> Result<(i32, Ending)
     let pid = child.id().cast_signed();
     let ending = supervisor.reaper.watch(pid);
     for (source, stream) in sources {
-        tokio::task::spawn_local(pump(source, stream, process.sink.as_ref().map(Rc::clone)));
+        let sink = process.sink.as_ref().map(Rc::clone);
+        tokio::task::spawn_local(pump(Rc::new(source), stream, sink, None));
     }
     Ok((pid, ending))
 }

@@ -42,12 +42,13 @@ async def serve(
     protocol = _negotiated(request.headers, channels.SPDY_PROTOCOLS) if spdy else ""
     if not spdy and not is_websocket(request.headers):
         raise bad_request("Upgrade request required")
+    attached = subresource == "attach"
     session = await _session(request, pod, subresource, streams, wanted)
     try:
         if spdy:
-            await _exec_spdy(request, session, protocol, wanted)
+            await _exec_spdy(request, session, protocol, wanted, attached)
         else:
-            await _exec_websocket(request, session, wanted)
+            await _exec_websocket(request, session, wanted, attached)
     finally:
         with anyio.CancelScope(shield=True):
             await session.close()
@@ -63,11 +64,7 @@ async def _session(
     namespace, name = namespace_of(pod), name_of(pod)
     container = container_of(pod, request.query.get("container"))
     if subresource == "attach":
-        if wanted["stdin"]:
-            message = "attaching to standard input is not supported: use exec"
-            raise ApiError(501, "NotImplemented", message)
-        follow = streams.logs(namespace, name, container=container, follow=True, tail_lines=0)
-        return executions.LogSession(follow)
+        return await streams.attach(namespace, name, container=container, stdin=wanted["stdin"])
     argv = tuple(request.query.every("command"))
     if not argv:
         raise bad_request("you must specify at least one command for the container")
@@ -77,7 +74,7 @@ async def _session(
 
 
 async def _exec_websocket(
-    request: Upgrade, session: ExecSession, wanted: Mapping[str, bool]
+    request: Upgrade, session: ExecSession, wanted: Mapping[str, bool], attached: bool
 ) -> None:
     socket = await accept(request, channels.WEBSOCKET_PROTOCOLS)
     try:
@@ -86,14 +83,18 @@ async def _exec_websocket(
             await side.greet(channels.STDOUT)
         elif wanted["stderr"]:
             await side.greet(channels.STDERR)
-        await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
+        await executions.run(session, side, _wanted(wanted, attached))
     finally:
         with anyio.CancelScope(shield=True):
             await socket.close()
 
 
 async def _exec_spdy(
-    request: Upgrade, session: ExecSession, protocol: str, wanted: Mapping[str, bool]
+    request: Upgrade,
+    session: ExecSession,
+    protocol: str,
+    wanted: Mapping[str, bool],
+    attached: bool,
 ) -> None:
     connection = await _upgrade_spdy(request, protocol)
     try:
@@ -108,7 +109,7 @@ async def _exec_spdy(
             with anyio.move_on_after(HANDSHAKE_SECONDS):
                 complete = await side.complete()
             if complete:
-                await executions.run(session, side, merged=wanted["tty"], wanted=_outputs(wanted))
+                await executions.run(session, side, _wanted(wanted, attached))
                 await _linger(spdy, side)
             tasks.cancel_scope.cancel()
     finally:
@@ -116,9 +117,10 @@ async def _exec_spdy(
             await connection.aclose()
 
 
-def _outputs(wanted: Mapping[str, bool]) -> frozenset[int]:
+def _wanted(wanted: Mapping[str, bool], attached: bool) -> executions.Wanted:
     names = {"stdout": channels.STDOUT, "stderr": channels.STDERR}
-    return frozenset(number for name, number in names.items() if wanted[name])
+    outputs = frozenset(number for name, number in names.items() if wanted[name])
+    return executions.Wanted(outputs, merged=wanted["tty"], attached=attached)
 
 
 async def _linger(spdy: SpdySession, side: channels.SpdyChannels) -> None:

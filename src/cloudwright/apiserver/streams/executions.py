@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -36,14 +36,20 @@ def error_status(error: CloudwrightError) -> dict[str, Any]:
     return failure(ApiError(500, "InternalError", error.message))
 
 
-async def run(
-    session: ExecSession, channels: Channels, *, merged: bool, wanted: frozenset[int]
-) -> None:
-    """Carry bytes until the command ends or the client goes, tell the exit code, close.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a client asked for."""
 
-    ``merged``: standard error goes where standard output goes (a terminal). ``wanted``: which of
-    STDOUT and STDERR the client asked for; the rest is read and dropped.
-    """
+    outputs: frozenset[int]
+    """Of STDOUT and STDERR; the rest is read and dropped."""
+    merged: bool
+    """Standard error goes where standard output goes (a terminal)."""
+    attached: bool = False
+    """A container's own process: how that ends is told by its status, not here."""
+
+
+async def run(session: ExecSession, channels: Channels, wanted: Wanted) -> None:
+    """Carry bytes until the process ends or the client goes, tell the exit code, close."""
     try:
         async with anyio.create_task_group() as tasks:
 
@@ -52,7 +58,7 @@ async def run(
                 tasks.cancel_scope.cancel()  # the client is gone
 
             tasks.start_soon(read)
-            status = await _output(session, channels, merged=merged, wanted=wanted)
+            status = await _output(session, channels, wanted)
             await channels.finish(status)
             tasks.cancel_scope.cancel()
     except* ConnectionError as gone:
@@ -62,15 +68,14 @@ async def run(
             await session.close()
 
 
-async def _output(
-    session: ExecSession, channels: Channels, *, merged: bool, wanted: frozenset[int]
-) -> dict[str, Any]:
+async def _output(session: ExecSession, channels: Channels, wanted: Wanted) -> dict[str, Any]:
     try:
         async for source, data in session.output():
-            channel = STDOUT if merged or source == STDOUT else STDERR
-            if channel in wanted:
+            channel = STDOUT if wanted.merged or source == STDOUT else STDERR
+            if channel in wanted.outputs:
                 await channels.send(channel, data)
-        return exit_status(await session.wait())
+        code = await session.wait()
+        return exit_status(0 if wanted.attached else code)
     except CloudwrightError as error:
         return error_status(error)
 
@@ -107,34 +112,3 @@ def _size(data: bytes) -> tuple[int, int] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return (columns, rows) if 0 < columns < 65536 and 0 < rows < 65536 else None
-
-
-class LogSession:
-    """Attaching without standard input: the container's output from now on, by its log."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-
-    async def write(self, data: bytes) -> None:
-        """There is no input."""
-
-    async def close_stdin(self) -> None:
-        """There is no input."""
-
-    async def resize(self, columns: int, rows: int) -> None:
-        """There is no terminal."""
-
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """What the container writes."""
-        async for data in self._chunks:
-            yield STDOUT, data
-
-    async def wait(self) -> int:
-        """0: how the container ended is in its status."""
-        return 0
-
-    async def close(self) -> None:
-        """Stop following."""
-        close = getattr(self._chunks, "aclose", None)
-        if close is not None:
-            await close()
