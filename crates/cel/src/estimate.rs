@@ -42,8 +42,13 @@ impl Entries {
     }
 }
 
+/// How the parser names the target of `optMap`, which cel-go writes out each time.
+const TARGET: &str = "@target";
+
 struct Local {
     name: String,
+    /// What referring to it costs.
+    cost: Range,
     path: Path,
     size: Option<Range>,
     entries: Option<Entries>,
@@ -111,12 +116,12 @@ impl<'a> Estimator<'a> {
 
     fn cost(&mut self, node: &IdedExpr) -> Range {
         if let Some(name) = self.name(node) {
-            let path = match self.local(name) {
-                Some(local) => local.path.clone(),
-                None => vec![Arc::from(name)],
+            let (path, cost) = match self.local(name) {
+                Some(local) => (local.path.clone(), local.cost),
+                None => (vec![Arc::from(name)], Range::exactly(1)),
             };
             self.paths.insert(node.id, path);
-            return Range::exactly(1);
+            return cost;
         }
         match &node.expr {
             Expr::Select(select) => self.select(node, select),
@@ -287,17 +292,26 @@ impl<'a> Estimator<'a> {
     }
 
     fn comprehension(&mut self, node: &IdedExpr, one: &ComprehensionExpr) -> Range {
-        let mut sum = self.cost(&one.iter_range).plus(self.cost(&one.accu_init));
+        let range = self.cost(&one.iter_range);
+        let init = self.cost(&one.accu_init);
+        let written_out = one.accu_var == TARGET;
+        let mut sum = range.plus(init);
         let outer = self.locals.len();
         let accumulator = Local {
             name: one.accu_var.clone(),
             path: self.path(&one.accu_init),
             size: self.size(&one.accu_init),
             entries: self.entries_of(&one.accu_init),
+            cost: if written_out { init } else { Range::exactly(1) },
         };
         self.locals.push(accumulator);
         if names_only(one) {
-            sum = sum.plus(self.cost(&one.result));
+            let result = self.cost(&one.result);
+            sum = if written_out {
+                result
+            } else {
+                sum.plus(result)
+            };
             self.locals.truncate(outer);
             self.copy_sizes(node, &one.result);
             return sum;
@@ -352,6 +366,7 @@ impl<'a> Estimator<'a> {
                 path,
                 size,
                 entries: None,
+                cost: Range::exactly(1),
             };
             self.locals.push(local);
         }
