@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from datetime import UTC, datetime
 
-from cronsim import CronSim, CronSimError
-
-from cloudwright.model import fields, resources
+from cloudwright.model import cron, fields, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds import job
 from cloudwright.model.kinds.spec import KindSpec, mapping, not_negative, one_of, wrong
 from cloudwright.model.objects import Object, name_of
 
 _NAME_MAX = 52
-_WORDS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_START = datetime(2024, 1, 1, tzinfo=UTC)
 _ZONE = re.compile(r"[A-Za-z0-9._+\-]{1,}")
-_DURATION = re.compile(r"(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+")
 
 
-def _defaults(cron: Object) -> None:
-    spec = cron.setdefault("spec", {})
+def _defaults(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
     spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
     spec.setdefault("suspend", False)
     spec.setdefault("successfulJobsHistoryLimit", 3)
@@ -32,19 +26,9 @@ def _defaults(cron: Object) -> None:
 
 def schedule_problems(schedule: str) -> list[str]:
     """Whether ``schedule`` can be read."""
-    text = schedule.strip()
-    if text.startswith(("TZ=", "CRON_TZ=")):
-        text = text.partition(" ")[2].strip()
-    if text.startswith("@"):
-        every = text.removeprefix("@every ")
-        fine = text in _WORDS or (every != text and _DURATION.fullmatch(every.strip()))
-        return [] if fine else [f"unrecognized descriptor: {text}"]
-    parts = text.split()
-    if len(parts) != 5:
-        return [f"expected exactly 5 fields, found {len(parts)}: [{' '.join(parts)}]"]
     try:
-        CronSim(text.replace("?", "*"), _START)
-    except CronSimError as error:
+        cron.parse(schedule)
+    except cron.ScheduleError as error:
         return [str(error)]
     return []
 
@@ -82,8 +66,8 @@ def _schedule_errors(spec: Object, old: Object | None) -> list[FieldError]:
     return found
 
 
-def _check(cron: Object, old: Object | None) -> list[FieldError]:
-    spec = mapping(cron, "spec")
+def _check(obj: Object, old: Object | None) -> list[FieldError]:
+    spec = mapping(obj, "spec")
     found = _schedule_errors(spec, old)
     found += not_negative(spec, "spec", "startingDeadlineSeconds")
     zone = spec.get("timeZone")
@@ -98,9 +82,9 @@ def _check(cron: Object, old: Object | None) -> list[FieldError]:
     if template.get("manualSelector"):
         found.append(fields.not_supported(f"{path}.manualSelector", True, ("nil", "false")))
     found += not_negative(spec, "spec", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
-    if old is None and len(name_of(cron)) > _NAME_MAX:
+    if old is None and len(name_of(obj)) > _NAME_MAX:
         message = f"must be no more than {_NAME_MAX} characters"
-        found.append(fields.invalid("metadata.name", name_of(cron), message))
+        found.append(fields.invalid("metadata.name", name_of(obj), message))
     return found
 
 
