@@ -7,6 +7,7 @@ What all versions have in common is complained about under upstream's older, com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from cloudwright.apiserver import jsonpath, schemachecks
@@ -33,7 +34,7 @@ def validate(crd: Object, old: Object | None) -> list[FieldError]:
         message = 'must be spec.names.plural+"."+spec.group'
         found.append(fields.invalid("metadata.name", name_of(crd), message))
     found += _head(spec)
-    found += _versions(spec)
+    found += _versions(spec, _kept(spec, old))
     found += _names(given)
     found += _conversion(spec.get("conversion") or {})
     if spec.get("preserveUnknownFields"):
@@ -69,7 +70,20 @@ def _common(versions: list[Object], name: str) -> bool:
     return all(one.get(name) == versions[0].get(name) for one in versions)
 
 
-def _versions(spec: Object) -> Checks:
+def _kept(spec: Object, old: Object | None) -> frozenset[str]:
+    """The versions whose schema is what it was."""
+    if old is None:
+        return frozenset()
+    before = {one.get("name"): one.get("schema") for one in old["spec"].get("versions") or ()}
+    versions = spec.get("versions") or ()
+    return frozenset(
+        str(one.get("name"))
+        for one in versions
+        if one.get("name") in before and one.get("schema") == before[one.get("name")]
+    )
+
+
+def _versions(spec: Object, kept: frozenset[str]) -> Checks:
     versions: list[Object] = spec.get("versions") or []
     for at, version in enumerate(versions):
         path, name = f"spec.versions[{at}]", str(version.get("name") or "")
@@ -87,7 +101,7 @@ def _versions(spec: Object) -> Checks:
         message = "must have exactly one version marked as storage version"
         yield fields.invalid("spec.versions", shown, message)
     parts: tuple[tuple[str, str, str, Callable[[Any, Object, str], Checks]], ...] = (
-        ("schema", "spec.validation", "schema", _schema),
+        ("schema", "spec.validation", "schema", partial(_schema, kept)),
         ("subresources", "spec.subresources", "subresources", _subresources),
         ("additionalPrinterColumns", "spec.additionalPrinterColumns", "additionalPrinterColumns",
          _columns),
@@ -131,10 +145,11 @@ def _deprecation(version: Object, path: str) -> Checks:
         yield fields.invalid(where, text, "must only contain printable UTF-8 characters")
 
 
-def _schema(given: Any, _version: Object, path: str) -> Checks:
+def _schema(kept: frozenset[str], given: Any, version: Object, path: str) -> Checks:
     schema = (given or {}).get("openAPIV3Schema")
     if isinstance(schema, Mapping):
-        yield from schemachecks.check(schema, f"{path}.openAPIV3Schema")
+        unchanged = str(version.get("name")) in kept
+        yield from schemachecks.check(schema, f"{path}.openAPIV3Schema", unchanged=unchanged)
 
 
 def _subresources(given: Any, _version: Object, path: str) -> Checks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from cloudwright.apiserver import structures
+from cloudwright.apiserver import crdcosts, structures
 from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
 
@@ -48,8 +48,11 @@ _REASONS = (
 )
 
 
-def check(schema: Schema, path: str) -> list[FieldError]:
-    """Everything that is wrong with a schema that stands at ``path``."""
+def check(schema: Schema, path: str, *, unchanged: bool = False) -> list[FieldError]:
+    """Everything that is wrong with a schema that stands at ``path``.
+
+    ``unchanged``: it is stored already, and its rules may be as expensive as they are.
+    """
     found: list[FieldError] = []
     if schema.get("nullable"):
         found.append(fields.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
@@ -59,6 +62,7 @@ def check(schema: Schema, path: str) -> list[FieldError]:
     found += _declared(schema, path)
     if not plain and not found:
         found += _rules(schema, path)
+        found += crdcosts.check(schema, path, unchanged=unchanged)
     return found
 
 
