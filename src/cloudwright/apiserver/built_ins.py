@@ -9,16 +9,18 @@ from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
 from cloudwright.model import kinds, resources, schemas
 from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds import hpa_versions
+from cloudwright.model.kinds.spec import KindSpec
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
 
 _INVOLVED = (
     *(f"involvedObject.{name}" for name in ("kind", "namespace", "name", "uid", "apiVersion")),
     *(f"involvedObject.{name}" for name in ("resourceVersion", "fieldPath")),
-    *("reason", "reportingComponent", "reportingController", "source", "type"),
+    *("reason", "reportingComponent", "source", "type"),
 )
 _FIELD_PATHS: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "pods"): (
+        "spec.host",
         "spec.nodeName",
         "spec.restartPolicy",
         "spec.schedulerName",
@@ -29,13 +31,26 @@ _FIELD_PATHS: dict[tuple[str, str], tuple[str, ...]] = {
         "status.nominatedNodeName",
     ),
     ("", "events"): _INVOLVED,
-    ("events.k8s.io", "events"): _INVOLVED,
+    ("events.k8s.io", "events"): (
+        *(f"regarding.{name.partition('.')[2]}" for name in _INVOLVED if "." in name),
+        *("reason", "reportingController", "type"),
+    ),
     ("", "secrets"): ("type",),
     ("", "namespaces"): ("status.phase",),
     ("", "nodes"): ("spec.unschedulable",),
     ("", "services"): ("spec.clusterIP", "spec.type"),
-    ("apps", "replicasets"): ("status.replicas",),
+    ("", "replicationcontrollers"): ("status.replicas",),
+    ("certificates.k8s.io", "certificatesigningrequests"): ("spec.signerName",),
+    ("resource.k8s.io", "resourceslices"): ("spec.nodeName", "spec.driver"),
+    ("batch", "jobs"): ("status.successful",),
 }
+_DEPRECATED = {
+    ("", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("", "endpoints"): (
+        "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    ),
+}
+"""What upstream tells whoever uses them."""
 _OURS = frozenset({resources.MICRO_SERVICE.group, resources.ROUTE.group})
 
 
@@ -66,6 +81,7 @@ def _served(resource: Resource) -> Served:
         view=view,
         patch_keys=resource.group not in _OURS,
         field_paths=frozenset(_FIELD_PATHS.get((resource.group, resource.plural), ())),
+        warning=_DEPRECATED.get((resource.group, resource.plural), ""),
     )
 
 
@@ -74,17 +90,29 @@ class _Rules:
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
+        self._found: KindSpec | None = None
+
+    @property
+    def _spec(self) -> KindSpec:
+        found = self._found
+        if found is None:
+            found = self._found = kinds.find(self._resource)
+        return found
 
     def prepare_create(self, obj: Object, now: datetime) -> Object:
         """With defaults, without what a user may not set."""
-        kinds.find(self._resource).prepare_create(obj, now)
+        self._spec.prepare_create(obj, now)
         return obj
 
     def prepare_update(self, new: Object, old: Object) -> Object:
         """With defaults, and with what must be kept of the old one."""
-        kinds.find(self._resource).prepare_update(new, old)
+        self._spec.prepare_update(new, old)
         return new
 
     def validate(self, obj: Object, old: Object | None) -> list[FieldError]:
         """What is wrong with it."""
-        return kinds.find(self._resource).validate(obj, old)
+        return self._spec.validate(obj, old)
+
+
+BINDINGS = _served(resources.BINDING)
+"""``POST …/bindings``: nothing of this kind is stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock
@@ -28,6 +29,7 @@ from cloudwright.apiserver.errors import (
 )
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.managed import Ownership
+from cloudwright.apiserver.namespaces import Places
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.services import ServiceWrite
@@ -42,6 +44,7 @@ from cloudwright.apiserver.verbs import (
     finalize,
     get,
     patch,
+    podparts,
     pods,
     scale,
     show,
@@ -53,6 +56,9 @@ from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Reply, Request
 from cloudwright.model.objects import Object, finalizers_of, uid_of
 from cloudwright.model.streams import PodStreams
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.resource_metrics import ResourceMetrics
 
 _log = logs.get("apiserver")
 
@@ -88,12 +94,15 @@ class ApiCore:
         self.conversions = Conversions()
         self.ownership = Ownership(self.registry)
         self.addresses = ClusterIPs(self.config.service_cidr, self.config.reserved_ips)
+        self.places = Places(store)
         self.vitals = Vitals(store)
         self.authorizer = authorizer
         self.audit: Auditor | None = None
         """Told of every request, once there is a policy."""
         self.tokens: reviews.TokenKnower | None = None
         """Who answers ``TokenReview`` s; the face's authenticator."""
+        self.resource_metrics: ResourceMetrics | None = None
+        """What pods and nodes use, where somebody measures it."""
         self.streams: PodStreams | None = None
         """Whoever runs the pods, once a node is attached."""
         self._verbs: dict[str, Handler] = {
@@ -107,7 +116,10 @@ class ApiCore:
             "deletecollection": delete.delete_collection,
         }
         self._subresources: dict[tuple[str, str, str], Handler] = {
+            ("", "bindings", ""): podparts.bind,
             ("", "pods", "binding"): pods.bind,
+            ("", "pods", "ephemeralcontainers"): podparts.alter,
+            ("", "pods", "resize"): podparts.alter,
             ("", "pods", "eviction"): eviction.evict,
             ("", "namespaces", "finalize"): finalize.finalize,
         }
@@ -241,7 +253,8 @@ class ApiCore:
             if call.verb not in call.served.resource.verbs:
                 what = qualified(call.plural, call.group)
                 raise method_not_allowed(call.request.method, what)
-            return self._verbs[call.verb]
+            own = self._subresources.get((call.group, call.plural, ""))
+            return own or self._verbs[call.verb]
         own = self._subresources.get((call.group, call.plural, subresource))
         if own is not None:
             return own

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 ADMINISTRATORS = "system:masters"
 """Members of this group may do everything."""
+AUTHENTICATED = "system:authenticated"
+"""The group of everybody whose credentials were good."""
 
 Extra = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -23,6 +25,11 @@ class User:
     uid: str = ""
     extra: Extra = ()
     """``(key, values)`` pairs, sorted: what else the authenticator knows."""
+
+
+def with_authenticated(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups of somebody whose credentials were good."""
+    return groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED)
 
 
 class Attributes(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -101,7 +101,9 @@ def needs_name(obj: Mapping[str, Any]) -> bool:
     return bool(metadata.get("generateName")) and not metadata.get("name")
 
 
-def begin(obj: Object, *, namespace: str, now: datetime, uid: str, random: bytes) -> bool:
+def begin(
+    obj: Object, *, namespace: str, now: datetime, uid: str, random: Callable[[int], bytes]
+) -> bool:
     """Fill in the metadata of a new object: name, uid, creation time.
 
     Returns whether it named a ``resourceVersion``, which a new object may not.
@@ -111,7 +113,7 @@ def begin(obj: Object, *, namespace: str, now: datetime, uid: str, random: bytes
     for name in (*_KEPT, "resourceVersion"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = names.generate_name(metadata["generateName"], random)
+        metadata["name"] = names.generate_name(metadata["generateName"], random(8))
     if namespace:
         metadata["namespace"] = namespace
     else:

@@ -6,32 +6,60 @@ from cloudwright.apiserver import encoding
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError, forbidden, not_found
 from cloudwright.apiserver.registry import storage_of
-from cloudwright.apiserver.store.interface import Compare, Store
+from cloudwright.apiserver.store.interface import Compare, Event, Store
 from cloudwright.model.objects import Object
 
 STORAGE = storage_of("", "namespaces")
+_PREFIX = f"{STORAGE}/"
+_KNOWN_MAX = 4096
 FINALIZER = "kubernetes"
 PERMANENT = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that cannot be deleted."""
 
 
-async def namespace_compare(store: Store, call: Call) -> tuple[Compare, ...]:
-    """What must still hold at the commit of a new object: its namespace as it is now.
-
-    Raises:
-        ApiError: 404, there is no such namespace; 403, it is being terminated.
+class Places:
+    """Namespaces that new objects may be made in, by name: what was found out in the store, until
+    the namespace changes. A ``store.interface.Listener``.
     """
-    if not call.namespace:
-        return ()
-    key = f"{STORAGE}/{call.namespace}"
-    record = await store.get(key)
-    if record is None:
-        raise not_found("", "namespaces", call.namespace)
-    # Looks into the bytes first: decoding each namespace for each create would cost more than
-    # the rest of the check.
-    if b'"deletionTimestamp"' in record.value and terminating(encoding.decode(record.value)):
-        raise _terminating(call)
-    return (Compare(key, record.revision),)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, tuple[Compare, ...]] = {}
+        store.listen(self)
+
+    def event(self, event: Event) -> None:
+        """Forget the namespace that was written."""
+        if self._known and event.key.startswith(_PREFIX):
+            self._known.pop(event.key.removeprefix(_PREFIX), None)
+
+    def lost(self) -> None:
+        """Events were missed."""
+        self._known.clear()
+
+    async def compare(self, call: Call, *, again: bool = False) -> tuple[Compare, ...]:
+        """What must still hold at the commit of a new object: its namespace as it is now.
+
+        ``again``: what was told before did not hold.
+
+        Raises:
+            ApiError: 404, there is no such namespace; 403, it is being terminated.
+        """
+        namespace = call.namespace
+        if not namespace:
+            return ()
+        known = self._known.get(namespace)
+        if known is not None and not again:
+            return known
+        key = _PREFIX + namespace
+        record = await self._store.get(key)
+        if record is None:
+            raise not_found("", "namespaces", namespace)
+        if terminating(encoding.decode(record.value)):
+            raise _terminating(call)
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        found = self._known[namespace] = (Compare(key, record.revision),)
+        return found
 
 
 def terminating(namespace: Object) -> bool:

@@ -41,10 +41,16 @@ class Shelf(Generic[T]):
         Raises:
             StoreError: the store cannot be read.
         """
-        watch = self._watch
-        if watch is None or watch.progress < self._store.revision:
+        if self.current() is None:
             async with self._lock:
                 await self._catch_up(self._store.revision)
+        return self._items
+
+    def current(self) -> Mapping[str, T] | None:
+        """The same where nothing has to be waited for, else ``None``."""
+        watch = self._watch
+        if watch is None or watch.progress < self._store.revision:
+            return None
         return self._items
 
     async def _catch_up(self, goal: int) -> None:

@@ -97,7 +97,9 @@ class _Webhooks:
 
     async def _relevant(self, review: Review) -> list[tuple[Webhook, Resource]]:
         """The webhooks about this review, in order, with the version each wants to see."""
-        configurations = await self._shelf.fresh()
+        configurations = self._shelf.current()
+        if configurations is None:
+            configurations = await self._shelf.fresh()
         if not configurations or matching.exempt(review):
             return []
         found = []

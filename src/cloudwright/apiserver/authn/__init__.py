@@ -8,13 +8,13 @@
 
 from cloudwright.apiserver.authn.authenticator import (
     ANONYMOUS,
-    AUTHENTICATED,
     UNAUTHENTICATED,
     Authenticator,
     TokenReviewer,
 )
 from cloudwright.apiserver.authn.certificates import Peer, peer_of
 from cloudwright.apiserver.authn.tokenfile import TokenFile, issue_token
+from cloudwright.apiserver.identity import AUTHENTICATED
 
 __all__ = [
     "ANONYMOUS",

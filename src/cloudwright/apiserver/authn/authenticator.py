@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from cloudwright.apiserver.authn.certificates import Peer
 from cloudwright.apiserver.errors import unauthorized
-from cloudwright.apiserver.identity import User
+from cloudwright.apiserver.identity import User, with_authenticated
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.authn.accounts import AccountTokens
     from cloudwright.apiserver.authn.issuers import IssuerTokens
 
-AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 TOKEN_LENGTH_MAX = 16 << 10
@@ -55,7 +54,7 @@ class Authenticator:
             ApiError: 401, the credentials are wrong.
         """
         if peer is not None:
-            return User(peer.name, _with_authenticated(peer.groups))
+            return peer.user
         given = headers.get("authorization")
         if given is None:
             return None
@@ -96,8 +95,4 @@ class Authenticator:
 
 
 def _complete(user: User) -> User:
-    return User(user.name, _with_authenticated(user.groups), user.uid, user.extra)
-
-
-def _with_authenticated(groups: tuple[str, ...]) -> tuple[str, ...]:
-    return groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED)
+    return User(user.name, with_authenticated(user.groups), user.uid, user.extra)

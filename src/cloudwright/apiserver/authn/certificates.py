@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from cloudwright.apiserver.identity import User, with_authenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,11 @@ class Peer:
 
     name: str
     groups: tuple[str, ...]
+    user: User = field(init=False, compare=False, repr=False)
+    """Whom it is taken for: told once, since every request of a connection asks."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "user", User(self.name, with_authenticated(self.groups)))
 
 
 def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:

@@ -10,11 +10,11 @@ import json
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from cloudwright.apiserver.authn.authenticator import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
+from cloudwright.apiserver.authn.authenticator import ANONYMOUS, UNAUTHENTICATED
 from cloudwright.apiserver.authn.claims import groups as account_groups
 from cloudwright.apiserver.authn.claims import split_username
 from cloudwright.apiserver.errors import bad_request, forbidden
-from cloudwright.apiserver.identity import Attributes, Authorizer, User
+from cloudwright.apiserver.identity import AUTHENTICATED, Attributes, Authorizer, User
 
 PREFIX = "impersonate-"
 _USER, _GROUP, _UID = f"{PREFIX}user", f"{PREFIX}group", f"{PREFIX}uid"

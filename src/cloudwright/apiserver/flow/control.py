@@ -85,7 +85,9 @@ class FlowControl:
             answer = await serve()
         finally:
             level.leave()
-        if isinstance(answer, (Reply, StreamReply)):
+        if isinstance(answer, Reply):
+            return Reply(answer.status, {**answer.headers, **place.headers}, answer.body)
+        if isinstance(answer, StreamReply):
             return replace(answer, headers={**answer.headers, **place.headers})
         return answer
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """A value to be written: its revision goes, in decimal, between ``head`` and ``tail``."""
 
     head: bytes
@@ -49,16 +48,14 @@ class Event:
     notes: dict[Any, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(NamedTuple):
     """Holds when ``key`` was last written at ``revision``; 0: when it does not exist."""
 
     key: str
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Put ``template`` under ``key``, or delete the key (``template`` is then its last state)."""
 
     key: str
@@ -66,16 +63,14 @@ class Write:
     delete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Txn:
+class Txn(NamedTuple):
     """A write that happens only if every compare holds."""
 
     compares: tuple[Compare, ...]
     write: Write
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a transaction: ``record`` as written, or ``failed``: the compare that did
     not hold.
     """

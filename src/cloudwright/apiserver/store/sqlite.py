@@ -42,6 +42,7 @@ from cloudwright.apiserver.store.interface import (
     Record,
     Statistics,
     Txn,
+    Write,
 )
 from cloudwright.apiserver.store.reading import Reader
 from cloudwright.apiserver.store.worker import Worker
@@ -50,6 +51,7 @@ _log = logs.get("apiserver.store")
 T = TypeVar("T")
 _GROUP_BYTES = 2 * 1024 * 1024
 _GROUPS_BETWEEN = 4
+_COMPARED_MAX = 1024
 
 
 class _Pending:
@@ -74,6 +76,7 @@ class SqliteStore:
         self._queue: deque[_Pending] = deque()
         self._wake = anyio.Event()
         self._closing = False
+        self._compared: dict[str, int] = {}
         self._disk = Worker()
         self._lists = Worker()
         self._lock = schema.lock(config.path)
@@ -170,7 +173,8 @@ class SqliteStore:
                 _check_key(key)
         pending = _Pending(txn)
         self._queue.append(pending)
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
         return await pending.done
 
     async def compact(self) -> int:
@@ -249,10 +253,11 @@ class SqliteStore:
     async def _commit_group(self) -> None:
         group = self._next_group()
         events: list[Event] = []
+        now = int(self._clock.now().timestamp())
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for pending in group:
-                pending.outcome = self._apply(pending.txn, events)
+                pending.outcome = self._apply(pending.txn, events, now)
             start = self._clock.monotonic()
             await self._on_disk(partial(self._writer.execute, "COMMIT"))
         except sqlite3.Error as error:
@@ -293,15 +298,46 @@ class SqliteStore:
             result = await self._disk.run(call)
         return result
 
-    def _apply(self, txn: Txn, events: list[Event]) -> Outcome:
+    def _apply(self, txn: Txn, events: list[Event], now: int) -> Outcome:
         """Run one transaction inside the open group; later ones see what it did."""
+        write = txn.write
+        key = write.key
+        new = False
+        for compare in txn.compares:
+            if compare.key != key:
+                if self._revision_of(compare.key) != compare.revision:
+                    return Outcome(None, compare)
+            elif not compare.revision and not write.delete:
+                new = True
+        record = self._insert(write, events, now) if new else None
+        if record is not None:
+            return Outcome(record)
+        return self._alter(txn, events, now)
+
+    def _insert(self, write: Write, events: list[Event], now: int) -> Record | None:
+        """Write a key that is to be new, without a look first; ``None``: it is there."""
+        execute, key, revision = self._writer.execute, write.key, self._last + 1
+        value = write.template.stamp(revision)
+        total = statements.checksum(key, revision, revision, value)
+        try:
+            execute(statements.CREATE, (key, revision, revision, total, value))
+        except sqlite3.IntegrityError:
+            return None
+        self._last = revision
+        execute(statements.LOG, (revision, key, revision, 0, 0, now, 0, None, None))
+        self._note(key, revision)
+        events.append(Event(revision, key, False, True, value, None))
+        return Record(key, revision, revision, value)
+
+    def _alter(self, txn: Txn, events: list[Event], now: int) -> Outcome:
+        """Write or delete a key that may be there already."""
         write = txn.write
         key = write.key
         execute = self._writer.execute
         row = execute(statements.OLD, (key,)).fetchone()
         at, seen, created, before, kept = row or (0, 0, 0, None, 0)
         for compare in txn.compares:
-            if (seen if compare.key == key else self._revision_of(compare.key)) != compare.revision:
+            if compare.key == key and seen != compare.revision:
                 return Outcome(None, compare)
         if row is None and write.delete:
             return Outcome(None, Compare(key, -1))
@@ -309,7 +345,6 @@ class SqliteStore:
         revision = self._last
         created = created or revision
         value = write.template.stamp(revision)
-        now = int(self._clock.now().timestamp())
         if write.delete:
             execute(statements.DELETE, (at,))
             kept, last = crc32(value, kept), value
@@ -324,12 +359,25 @@ class SqliteStore:
             statements.LOG,
             (revision, key, created, seen, int(write.delete), now, kept, before, last),
         )
+        self._note(key, 0 if write.delete else revision)
         events.append(Event(revision, key, write.delete, row is None, value, before))
         return Outcome(Record(key, revision, created, value))
 
     def _revision_of(self, key: str) -> int:
-        row = self._writer.execute(statements.REVISION, (key,)).fetchone()
-        return int(row[0]) if row else 0
+        """When ``key`` was written last, as the open group leaves it. Most compares name one of a
+        few namespaces, so what was asked for once is remembered.
+        """
+        known = self._compared.get(key)
+        if known is None:
+            row = self._writer.execute(statements.REVISION, (key,)).fetchone()
+            if len(self._compared) >= _COMPARED_MAX:
+                self._compared.clear()
+            known = self._compared[key] = int(row[0]) if row else 0
+        return known
+
+    def _note(self, key: str, revision: int) -> None:
+        if key in self._compared:
+            self._compared[key] = revision
 
     def _count(self, event: Event) -> None:
         """Keep the books on what the file holds."""
@@ -347,6 +395,7 @@ class SqliteStore:
             usage.live_bytes += size - before
 
     def _undo(self) -> None:
+        self._compared.clear()
         if self._writer.in_transaction:
             try:
                 self._writer.execute("ROLLBACK")

@@ -24,6 +24,10 @@ class Resource:
     """Of ``status scale log exec attach portforward eviction binding approval token``."""
     verbs: tuple[str, ...] = VERBS
 
+    def __hash__(self) -> int:
+        # Of what tells kinds apart: tables by kind are asked several times in each request.
+        return hash((self.group, self.version, self.plural))
+
     @property
     def api_version(self) -> str:
         """``v1`` or ``group/version``."""

@@ -47,7 +47,9 @@ class ResourceQuotas(Plugin):
 
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """Charge each quota that the object counts in."""
-        quotas = await self._quotas.fresh()
+        quotas = self._quotas.current()
+        if quotas is None:
+            quotas = await self._quotas.fresh()
         prefix = f"{_PREFIX}{review.namespace}/"
         keys = sorted(key for key in quotas if key.startswith(prefix)) if quotas else ()
         if not keys or _about_itself(review):

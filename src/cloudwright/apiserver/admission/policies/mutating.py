@@ -39,7 +39,7 @@ class MutatingPolicies:
         Raises:
             ApiError: 403, one of them fails and its failure policy is Fail.
         """
-        if review.obj is None:
+        if review.obj is None or self._dispatcher.idle:
             return
         last_change = -1
         done: list[Meeting] = []

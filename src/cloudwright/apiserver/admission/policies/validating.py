@@ -50,6 +50,8 @@ class ValidatingPolicies:
         Raises:
             ApiError: a policy denies; 422, or the code of the validation's reason.
         """
+        if self._dispatcher.idle:
+            return ()
         denial: ApiError | None = None
         notes: list[dict[str, object]] = []
         async for meeting in self._dispatcher.meetings(review):
