@@ -25,12 +25,6 @@ OURS = {"platform.example.com", "cloudwright.dev"}
 # upstream's documents have these switched on, a server by default has not
 OFF = ("alpha", "beta")
 ABSENT = {
-    "bindings": "pods/binding does the same",
-    "nodes/proxy": "no proxying through the API server",
-    "pods/proxy": "no proxying through the API server",
-    "services/proxy": "no proxying through the API server",
-    "pods/ephemeralcontainers": "not yet",
-    "pods/resize": "not yet",
     "apiservices": "read-only: no other API server is plugged in",
     "apiservices/status": "read-only",
     "serviceaccounts/token": "served by the identity room, told when it is there",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from cloudwright.apiserver.built_ins import BINDINGS
 from cloudwright.apiserver.errors import bad_request, no_such_method, no_such_path
 from cloudwright.apiserver.identity import Attributes, User
 from cloudwright.apiserver.registry import Registry, Served
@@ -16,6 +17,9 @@ NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _OBJECT = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _SUBRESOURCE = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
+_PROXY = {**_OBJECT, "POST": "create", "HEAD": "get", "OPTIONS": ""}
+PROXIED = ("pods", "services", "nodes")
+"""What requests may be passed on to, by the subresource ``proxy`` and any path below it."""
 
 
 class Query:
@@ -148,7 +152,10 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in NAMESPACE_SUBRESOURCES:
         namespace, rest = rest[1], rest[2:]
     served = registry.find(group, version, rest[0])
-    if served is None or len(rest) > 3:
+    if served is None and (group, version, rest[0]) == ("", "v1", BINDINGS.resource.plural):
+        served = BINDINGS
+    proxied = len(rest) > 2 and rest[2] == "proxy" and group == "" and rest[0] in PROXIED
+    if served is None or (len(rest) > 3 and not proxied):
         raise no_such_path()
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
@@ -159,7 +166,8 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
             raise no_such_method()
     elif namespace:
         raise no_such_path()
-    verb = _verb(request.method, name, subresource)
+    verbs = _PROXY if proxied else _SUBRESOURCE if subresource else _OBJECT
+    verb = _verb(request.method, name, verbs)
     if verb in ("list", "get") and not subresource and (watch or query.flag("watch")):
         verb = "watch"
     return Call(request, user, served, verb, namespace, name, subresource, query, [])
@@ -194,9 +202,8 @@ def _only_name(selector: str) -> str:
         return ""
 
 
-def _verb(method: str, name: str, subresource: str) -> str:
-    verbs = _SUBRESOURCE if subresource else _OBJECT if name else _COLLECTION
-    verb = verbs.get(method)
+def _verb(method: str, name: str, verbs: Mapping[str, str]) -> str:
+    verb = (verbs if name else _COLLECTION).get(method)
     if verb is None:
         raise no_such_method()
     return verb

@@ -20,7 +20,7 @@ from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import JSON
 from cloudwright.apiserver.reviews import REVIEWS
 from cloudwright.client.transport import Reply
-from cloudwright.model.resources import Resource
+from cloudwright.model.resources import BINDING, Resource
 
 MAJOR, MINOR = "1", "36"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -35,6 +35,9 @@ _SUBRESOURCES: dict[str, _Sub] = {
     "exec": ("", "v1", "PodExecOptions", _STREAM),
     "attach": ("", "v1", "PodAttachOptions", _STREAM),
     "portforward": ("", "v1", "PodPortForwardOptions", _STREAM),
+    "proxy": ("", "", "", ("create", "delete", "get", "patch", "update")),
+    "ephemeralcontainers": ("", "", "", _WRITE),
+    "resize": ("", "", "", _WRITE),
     "binding": ("", "v1", "Binding", ("create",)),
     "eviction": ("policy", "v1", "Eviction", ("create",)),
     "finalize": ("", "", "", ("update",)),
@@ -45,6 +48,11 @@ _AGGREGATED = re.compile(
     r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;"
     r"\s*as=APIGroupDiscoveryList"
 )
+
+
+def _about(resource: Resource, name: str) -> _Sub:
+    group, version, kind, verbs = _SUBRESOURCES[name]
+    return group, version, f"{resource.kind}ProxyOptions" if name == "proxy" else kind, verbs
 
 
 def version_info() -> dict[str, str]:
@@ -93,7 +101,7 @@ class Discovery:
         return self._answers.get((path, ""))
 
     def _resources(self) -> list[Resource]:
-        return [*(entry.resource for entry in self._registry.all()), *REVIEWS]
+        return [*(entry.resource for entry in self._registry.all()), *REVIEWS, BINDING]
 
     def _stored_as(self, resource: Resource) -> str:
         found = self._registry.find(resource.group, resource.version, resource.plural)
@@ -150,7 +158,7 @@ def _resource_list(
     for resource in resources:
         entries.append(_entry(resource, stored_as(resource)))
         for name in subresources(resource):
-            sub_group, sub_version, kind, verbs = _SUBRESOURCES[name]
+            sub_group, sub_version, kind, verbs = _about(resource, name)
             entry: dict[str, Any] = {
                 "name": f"{resource.plural}/{name}",
                 "singularName": "",
@@ -232,7 +240,7 @@ def _aggregated_resource(resource: Resource) -> dict[str, Any]:
         shown["categories"] = list(resource.categories)
     subs = []
     for name in subresources(resource):
-        group, version, kind, verbs = _SUBRESOURCES[name]
+        group, version, kind, verbs = _about(resource, name)
         response = (
             _kind(group, version, kind) if kind and group else _kind("", "", kind or resource.kind)
         )

@@ -93,6 +93,8 @@ class ContainerSpec:
     tty: bool = False
     target: str = ""
     """The id of another container of the sandbox whose processes it sees."""
+    debugs: bool = False
+    """It is there to look into others: it may trace the processes that it sees."""
 
 
 @dataclass(frozen=True, slots=True)

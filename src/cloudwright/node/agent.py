@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright.client.client import Client
 from cloudwright.client.informer import Informer
 from cloudwright.client.recorder import Recorder
+from cloudwright.model import pods
 from cloudwright.model.objects import Object, key_of, name_of, namespace_of, uid_of
 from cloudwright.model.resources import LEASE, NODE, POD
 from cloudwright.model.sandbox import ContainerState, Usage
@@ -81,6 +83,7 @@ class NodeAgent:
             objects=self._objects,
             vitals=vitals or Vitals(),
             machine=registration.allocatable(registration.capacity(config)),
+            taken=self._taken,
         )
         self._workers: dict[str, PodWorker] = {}
         self._found: Mapping[str, Found] = {}
@@ -158,6 +161,7 @@ class NodeAgent:
             self.on_add(new)
         else:
             worker.update(new)
+            self._room()
         self._count()
 
     def on_delete(self, obj: Object) -> None:
@@ -165,7 +169,22 @@ class NodeAgent:
         worker = self._workers.get(uid_of(obj))
         if worker is not None:
             worker.gone()
+        self._room()
         self._count()
+
+    def _taken(self, uid: str) -> dict[str, Decimal]:
+        total: dict[str, Decimal] = {}
+        for pod in self._pods.store:
+            if uid_of(pod) != uid and not pods.is_terminal(pod):
+                for name, amount in pods.total_requests(pod).items():
+                    total[name] = total.get(name, Decimal(0)) + amount
+        return total
+
+    def _room(self) -> None:
+        """A pod left or asks for less: those that wait for room look again."""
+        for worker in self._workers.values():
+            if worker.memory.pending is not None:
+                worker.poke()
 
     def _count(self) -> None:
         pods = self._pods.store
@@ -325,4 +344,5 @@ def _uses(pod: Object, kind: str, name: str) -> bool:
         return any(found(item) for item in value.values())
 
     spec = pod["spec"]
-    return found([spec.get("volumes"), spec.get("containers"), spec.get("initContainers")])
+    lists = ("volumes", "containers", "initContainers", "ephemeralContainers")
+    return found([spec.get(key) for key in lists])

@@ -44,7 +44,7 @@ class Background:
                 del self._probing[name]
         for container in view.containers:
             if container.name in wanted and container.name not in self._probing:
-                if container.init:
+                if container.init or container.ephemeral:
                     continue
                 self._probe(dict(container.spec), wanted[container.name])
 

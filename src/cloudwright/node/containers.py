@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from cloudwright._base.errors import CloudwrightError, NotFoundError
 from cloudwright.model.sandbox import ContainerState
-from cloudwright.node import engine, hooks, logs, starting
+from cloudwright.node import engine, hooks, logs, resizing, specs, starting
 from cloudwright.node.background import Background
 from cloudwright.node.errors import ConfigError, NodeError, describe
 from cloudwright.node.memory import failed
@@ -41,7 +41,10 @@ class Containers:
         identifier = container_id(worker.uid, action.name, action.attempt)
         reason, created = "CreateContainerConfigError", False
         try:
-            order, digest = await starting.container_spec(node, pod, spec, action.attempt)
+            target = await self._target(spec)
+            order, digest = await starting.container_spec(
+                node, pod, spec, action.attempt, target=target
+            )
             reason = "CreateContainerError"
             known = {c.id: c.state for c in await node.runtime.containers()}
             if identifier not in known:
@@ -56,11 +59,47 @@ class Containers:
                 await node.runtime.remove_container(identifier)
             await self._failed(action.name, reason, error)
             return True
-        worker.memory.facts[action.name] = Facts(streak=action.streak, image_id=digest)
+        has = resizing.stated(spec)
+        facts = Facts(streak=action.streak, image_id=digest, resources=has)
+        worker.memory.facts[action.name] = facts
         worker.memory.seen.pop(action.name, None)
         if action.attempt > 0:
             node.vitals.restarts.inc()
         await node.tell(pod, "Started", f"Started container {action.name}")
+        return True
+
+    async def _target(self, spec: dict[str, Any]) -> str:
+        """The id of the container whose processes an ephemeral one is to see.
+
+        Raises:
+            ConfigError: it does not run.
+        """
+        name = str(spec.get("targetContainerName") or "")
+        if not name:
+            return ""
+        view = await self._worker.view()
+        running = next((c.running for c in view.containers if c.name == name), None)
+        if running is None:
+            raise ConfigError(f'the target container "{name}" does not run')
+        return running.id
+
+    async def resize(self, action: engine.Resize) -> bool:
+        """Give a running container what its spec states now."""
+        worker = self._worker
+        spec, memory = self._spec(action.name), worker.memory
+        try:
+            await worker.node.runtime.update_container(action.id, specs.limits(spec))
+        except CloudwrightError as error:
+            text, now = describe(error), worker.node.now()
+            memory.resize_failure = failed(memory.resize_failure, "Error", text, now)
+            worker.node.vitals.errors.inc()
+            await worker.node.warn(worker.pod, "ResizeError", f"{action.name}: {text}")
+            return True
+        memory.resize_failure = None
+        memory.change(action.name, resources=resizing.stated(spec))
+        await worker.node.tell(
+            worker.pod, "ResizeCompleted", f"Resized container {action.name} in place"
+        )
         return True
 
     async def _failed(self, name: str, reason: str, error: Exception) -> None:
@@ -150,9 +189,10 @@ class Containers:
         """Fill in the message of failed attempts whose pod asks for the end of their logs."""
         init = tuple([await self._words(c) for c in view.init])
         app = tuple([await self._words(c) for c in view.app])
-        if init == view.init and app == view.app:
+        ephemeral = tuple([await self._words(c) for c in view.ephemeral])
+        if init == view.init and app == view.app and ephemeral == view.ephemeral:
             return view
-        return replace(view, init=init, app=app)
+        return replace(view, init=init, app=app, ephemeral=ephemeral)
 
     async def _words(self, container: ContainerView) -> ContainerView:
         last = container.ended
@@ -173,6 +213,5 @@ class Containers:
         return worker.memory.messages[attempt.id]
 
     def _spec(self, name: str) -> dict[str, Any]:
-        spec = self._worker.pod["spec"]
-        both = (*(spec.get("initContainers") or []), *(spec.get("containers") or []))
-        return next(dict(c) for c in both if c["name"] == name)
+        every = specs.containers(self._worker.pod)
+        return next(dict(c) for c in every if c["name"] == name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cloudwright.model.sandbox import ContainerState
-from cloudwright.node import phases, restarts
+from cloudwright.node import phases, resizing, restarts
 from cloudwright.node.observe import Attempt, ContainerView, Failure, PodView
 from cloudwright.node.restarts import Backoff
 
@@ -69,6 +69,14 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """Give a running container the resources that its spec states now."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveContainer:
     """Remove an old attempt from the runtime."""
 
@@ -96,6 +104,7 @@ Action = (
     | StartContainer
     | StopContainer
     | Signal
+    | Resize
     | RemoveContainer
     | Drain
     | TearDown
@@ -121,6 +130,7 @@ def decide(view: PodView, now: datetime, settings: Settings) -> Decision:
         return _finished(view, now, settings)
     plan = _Plan(now)
     plan.extend(_stops(view, plan))
+    _resizes(view, plan, settings)
     if not view.prepared:
         _retry(plan, view.sandbox_failure, PrepareSandbox(), settings.retry)
         return plan.decision()
@@ -172,7 +182,12 @@ def _any_alive(view: PodView) -> bool:
 
 
 def _containers(view: PodView, plan: _Plan, settings: Settings) -> None:
-    """Init containers one after the other, then all app containers."""
+    """Ephemeral containers whatever the others do, init containers one after the other, then all
+    app containers.
+    """
+    for container in view.ephemeral:
+        if container.running is None and container.ended is None:
+            _start(container, plan, settings)
     policy = str(view.pod["spec"].get("restartPolicy") or "Always")
     started = any(c.attempts for c in view.app)
     for container in () if started else view.init:
@@ -247,6 +262,22 @@ def _stops(view: PodView, plan: _Plan) -> Iterable[Action]:
                 grace_of(view) if grace is None else grace,
             )
         yield from _stop_steps(container, running, plan)
+
+
+def _resizes(view: PodView, plan: _Plan, settings: Settings) -> None:
+    """Containers whose spec states other resources than they have, once those fit."""
+    if view.pending is not None:
+        return
+    for container in (*view.init, *view.app):
+        running, facts = container.running, container.facts
+        changed = resizing.differences(container.spec, facts.resources)
+        if running is None or facts.stop is not None or not changed:
+            continue
+        if resizing.restarts(container.spec, changed):
+            reason = f"Container {container.name} resize requires restart"
+            plan.add(StopContainer(container.name, running.id, reason, grace_of(view)))
+        else:
+            _retry(plan, view.resize_failure, Resize(container.name, running.id), settings.retry)
 
 
 def _stop_steps(container: ContainerView, running: Attempt, plan: _Plan) -> Iterable[Action]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cloudwright.model.objects import Object
 from cloudwright.node.observe import Facts, Failure
+from cloudwright.node.resizing import Pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Memory:
     draining: bool = False
     torn_down: bool = False
     teardown_failure: Failure | None = None
+    pending: Pending | None = None
+    resize_failure: Failure | None = None
     finalized: bool = False
     gone: bool = False
     ip: str = ""
@@ -62,6 +65,7 @@ def first(pod: Object, found: Found) -> Memory:
     entries = (
         *(status.get("initContainerStatuses") or []),
         *(status.get("containerStatuses") or []),
+        *(status.get("ephemeralContainerStatuses") or []),
     )
     for entry in entries:
         container = str(entry.get("containerID") or "").removeprefix("crun://")
@@ -72,6 +76,7 @@ def first(pod: Object, found: Found) -> Memory:
                 started=bool(entry.get("started")),
                 ready=bool(entry.get("ready")),
                 image_id=str(entry.get("imageID") or ""),
+                resources=entry.get("resources"),
             )
     return memory
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ from cloudwright.node.vitals import Vitals
 if TYPE_CHECKING:
     from cloudwright.node.tokens import Token
     from cloudwright.node.volumes import TokenKey
+
+
+def _nothing(_uid: str) -> Mapping[str, Decimal]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Neighbours:
     """Directory and whether it is read-only, by namespace and name of a bound claim."""
     tokens: dict[TokenKey, Token] = field(default_factory=dict)
     """Tokens of service accounts for volumes (``node.tokens`` fills and renews them)."""
+    taken: Callable[[str], Mapping[str, Decimal]] = _nothing
+    """What the pods of this node other than the one with this uid ask for together."""
 
     @property
     def lookup(self) -> Lookup:

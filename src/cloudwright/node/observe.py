@@ -15,6 +15,7 @@ from cloudwright._base.clock import parse_rfc3339
 from cloudwright.model.objects import Object, uid_of
 from cloudwright.model.sandbox import ContainerState, ContainerStatus
 from cloudwright.node.names import container_id, parse_container_id, short
+from cloudwright.node.resizing import Pending, Resources
 
 LOST_EXIT_CODE = 137
 
@@ -79,6 +80,8 @@ class Facts:
     """Why it must be restarted (liveness or startup probe, postStart hook)."""
     unhealthy_grace: float | None = None
     stop: Stopping | None = None
+    resources: Resources | None = None
+    """The cpu and memory that the running attempt has; ``None``: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class ContainerView:
     init: bool
     attempts: tuple[Attempt, ...]
     facts: Facts
+    ephemeral: bool = False
+    """Started in a pod that runs, to look at it (``kubectl debug``); never restarted."""
 
     @property
     def last(self) -> Attempt | None:
@@ -136,10 +141,14 @@ class PodView:
     teardown_failure: Failure | None = None
     ip: str = ""
     host_ip: str = ""
+    ephemeral: tuple[ContainerView, ...] = ()
+    pending: Pending | None = None
+    """Why the pod's new resources are not given to it."""
+    resize_failure: Failure | None = None
     containers: tuple[ContainerView, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "containers", self.init + self.app)
+        object.__setattr__(self, "containers", self.init + self.app + self.ephemeral)
 
     @property
     def ending(self) -> bool:
@@ -215,6 +224,7 @@ def _recorded(pod: Object, name: str, now: datetime) -> Iterable[Attempt]:
     entries = [
         *(status.get("initContainerStatuses") or []),
         *(status.get("containerStatuses") or []),
+        *(status.get("ephemeralContainerStatuses") or []),
     ]
     entry = next((e for e in entries if e.get("name") == name), None)
     if entry is None:

@@ -12,12 +12,17 @@ from typing import Any, Literal
 from cloudwright._base.clock import rfc3339
 from cloudwright.model import conditions
 from cloudwright.model.sandbox import ContainerState
-from cloudwright.node import restarts
+from cloudwright.node import resizing, restarts
 from cloudwright.node.observe import Attempt, ContainerView, PodView
+from cloudwright.node.resizing import Resources
 from cloudwright.node.restarts import Backoff
 
 TERMINAL = ("Succeeded", "Failed")
-OWN = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZE = ("PodResizePending", "PodResizeInProgress")
+OWN = (
+    *("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"),
+    *RESIZE,
+)
 
 
 def phase(view: PodView) -> str:
@@ -79,6 +84,9 @@ def status(view: PodView, now: datetime, backoff: Backoff) -> dict[str, Any]:
     if view.init:
         statuses = [_container(view, c, current, backoff) for c in view.init]
         result["initContainerStatuses"] = statuses
+    if view.ephemeral:
+        statuses = [_container(view, c, current, backoff) for c in view.ephemeral]
+        result["ephemeralContainerStatuses"] = statuses
     ip = view.ip or old.get("podIP")
     if ip:
         result["podIP"] = ip
@@ -127,7 +135,28 @@ def _conditions(view: PodView, current: str, now: datetime) -> list[dict[str, An
     }
     for kind, (value, reason, message) in wanted.items():
         result = conditions.set_condition(result, kind, value, reason, message, now)
+    result = _resize_conditions(view, result, now)
     return [_trimmed(entry) if entry.get("type") in OWN else entry for entry in result]
+
+
+def _resize_conditions(
+    view: PodView, entries: list[dict[str, Any]], now: datetime
+) -> list[dict[str, Any]]:
+    """``PodResizePending`` and ``PodResizeInProgress``, each only while it is so."""
+    wanted: dict[str, tuple[str, str]] = {}
+    if view.pending is not None:
+        wanted["PodResizePending"] = (view.pending.reason, view.pending.message)
+    elif any(
+        c.running and resizing.differences(c.spec, c.facts.resources) for c in view.init + view.app
+    ):
+        failure = view.resize_failure
+        wanted["PodResizeInProgress"] = ("Error", failure.message) if failure else ("", "")
+    for kind in RESIZE:
+        if kind in wanted:
+            entries = conditions.set_condition(entries, kind, "True", *wanted[kind], now)
+        else:
+            entries = conditions.remove_condition(entries, kind)
+    return entries
 
 
 def _trimmed(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,19 +218,31 @@ def _container(
         "imageID": container.facts.image_id or _old_image(view, container.name),
         "restartCount": count,
         "ready": _is_ready(view, container, running),
-        "started": running and container.facts.started,
         "state": state,
         "lastState": last_state,
     }
+    if not container.ephemeral:
+        result["started"] = running and container.facts.started
+        if running and container.facts.resources is not None:
+            result |= _resources(view, container, container.facts.resources)
     if shown is not None:
         result["containerID"] = f"crun://{shown.id}"
     return result
 
 
+def _resources(view: PodView, container: ContainerView, has: Resources) -> dict[str, Any]:
+    """What it has, and what this node keeps free for it."""
+    kept = has if view.pending is not None else resizing.stated(container.spec)
+    found: dict[str, Any] = {"resources": has}
+    if kept.get("requests"):
+        found["allocatedResources"] = kept["requests"]
+    return found
+
+
 def _is_ready(view: PodView, container: ContainerView, running: bool) -> bool:
     if container.init:
         return container.ended is not None and container.ended.exit_code == 0
-    return running and container.facts.ready and not view.ending
+    return running and container.facts.ready and not view.ending and not container.ephemeral
 
 
 def _previous(container: ContainerView, shown: Attempt | None) -> Attempt | None:
@@ -259,7 +300,7 @@ def _between(
 
 
 def _restarts(view: PodView, container: ContainerView, shown: Attempt, current: str) -> bool:
-    if view.ending or current in TERMINAL:
+    if view.ending or current in TERMINAL or container.ephemeral:
         return False
     policy = str(view.pod["spec"].get("restartPolicy") or "Always")
     rule = restarts.init_wanted if container.init else restarts.wanted
@@ -268,7 +309,7 @@ def _restarts(view: PodView, container: ContainerView, shown: Attempt, current: 
 
 def _waiting(view: PodView, container: ContainerView) -> dict[str, Any]:
     failure = view.sandbox_failure or view.volumes_failure
-    if not container.init and not initialized(view):
+    if not container.init and not container.ephemeral and not initialized(view):
         return {"reason": "PodInitializing"}
     if failure is not None:
         return {"reason": "ContainerCreating", "message": failure.message}
@@ -290,7 +331,11 @@ def _terminated(attempt: Attempt) -> dict[str, Any]:
 
 def _old_image(view: PodView, name: str) -> str:
     old = view.pod.get("status") or {}
-    for entry in (*(old.get("initContainerStatuses") or []), *(old.get("containerStatuses") or [])):
+    for entry in (
+        *(old.get("initContainerStatuses") or []),
+        *(old.get("containerStatuses") or []),
+        *(old.get("ephemeralContainerStatuses") or []),
+    ):
         if entry.get("name") == name:
             return str(entry.get("imageID") or "")
     return ""

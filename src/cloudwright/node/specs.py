@@ -20,6 +20,7 @@ from cloudwright.node.errors import ConfigError
 from cloudwright.node.names import container_id
 
 SIDECAR_UID = 1337
+_LISTS = ("initContainers", "containers", "ephemeralContainers")
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 
@@ -36,9 +37,18 @@ def problem(pod: Object) -> str | None:
             return f'container "{container["name"]}": privileged containers are not supported'
         if container.get("restartPolicy") == "Always":
             return f'init container "{container["name"]}": restartPolicy Always is not supported'
-    if spec.get("ephemeralContainers"):
-        return "spec.ephemeralContainers is not supported"
     return None
+
+
+def containers(pod: Object) -> list[dict[str, Any]]:
+    """Every container of the pod, of all three lists."""
+    spec = pod["spec"]
+    return [c for key in _LISTS for c in spec.get(key) or []]
+
+
+def _is_ephemeral(pod: Object, container: Mapping[str, Any]) -> bool:
+    name = container["name"]
+    return any(c["name"] == name for c in pod["spec"].get("ephemeralContainers") or [])
 
 
 def security(pod: Object, container: Mapping[str, Any], image: ImageConfig) -> SecurityContext:
@@ -96,13 +106,16 @@ def container_spec(
     env: Mapping[str, str],
     mounts: Iterable[Mount],
     log: LogTarget,
+    target: str = "",
 ) -> ContainerSpec:
-    """The runtime's order for one attempt.
+    """The runtime's order for one attempt. ``target``: whose processes it sees.
 
     Raises:
         ConfigError: security or resources are wrong.
     """
     uid, name = uid_of(pod), str(container["name"])
+    if (container.get("securityContext") or {}).get("privileged"):
+        raise ConfigError(f'container "{name}": privileged containers are not supported')
     return ContainerSpec(
         id=container_id(uid, name, attempt),
         sandbox=uid,
@@ -119,6 +132,8 @@ def container_spec(
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),
         tty=bool(container.get("tty")),
+        target=target,
+        debugs=_is_ephemeral(pod, container),
         annotations={
             "io.kubernetes.pod.name": name_of(pod),
             "io.kubernetes.pod.namespace": namespace_of(pod),

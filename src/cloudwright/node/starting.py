@@ -66,9 +66,10 @@ async def write_volumes(node: Neighbours, pod: Object) -> str:
 
 
 async def container_spec(
-    node: Neighbours, pod: Object, container: Mapping[str, Any], attempt: int
+    node: Neighbours, pod: Object, container: Mapping[str, Any], attempt: int, *, target: str = ""
 ) -> tuple[ContainerSpec, str]:
-    """What to ask the runtime for, and the image's digest.
+    """What to ask the runtime for, and the image's digest. ``target``: the id of the container
+    whose processes it sees.
 
     Raises:
         NotFoundError: the image is missing.
@@ -83,7 +84,7 @@ async def container_spec(
     log = _log(node, log_file(node.config.paths, pod, str(container["name"]), attempt))
     await to_thread.run_sync(_make_parents, Path(log.path))
     spec = specs.container_spec(
-        pod, container, attempt, image=image, env=env, mounts=mounts, log=log
+        pod, container, attempt, image=image, env=env, mounts=mounts, log=log, target=target
     )
     return spec, image.digest
 

@@ -20,7 +20,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright.client.errors import Conflict, Invalid, NotFound
 from cloudwright.model.objects import Object, name_of, namespace_of, resource_version, uid_of
 from cloudwright.model.resources import POD
-from cloudwright.node import engine, observe, phases, specs, starting, tokens
+from cloudwright.node import engine, observe, phases, resizing, specs, starting, tokens
 from cloudwright.node.background import Background
 from cloudwright.node.containers import Containers
 from cloudwright.node.errors import describe
@@ -100,7 +100,7 @@ class PodWorker:
 
     def image_waited_for(self, reference: str) -> bool:
         """Whether a container waits for that image."""
-        images = {c["name"]: c.get("image") for c in self._specs()}
+        images = {c["name"]: c.get("image") for c in specs.containers(self.pod)}
         return any(
             facts.failure is not None and images.get(name) == reference
             for name, facts in self.memory.facts.items()
@@ -171,6 +171,7 @@ class PodWorker:
 
     async def view(self) -> PodView:
         """Everything known of the pod now."""
+        self._weigh()
         held = observe.by_name(self.uid, await self.node.runtime.containers())
         now, memory = self.node.now(), self.memory
         spec = self.pod["spec"]
@@ -181,13 +182,17 @@ class PodWorker:
                 name = str(container["name"])
                 runs = observe.attempts(self.pod, name, held.get(name, ()), now)
                 facts = memory.facts.get(name, Facts())
-                found.append(ContainerView(name, container, key != "containers", runs, facts))
+                init, late = key == "initContainers", key == "ephemeralContainers"
+                found.append(ContainerView(name, container, init, runs, facts, late))
             return tuple(found)
 
         view = PodView(
             pod=self.pod,
             init=views("initContainers"),
             app=views("containers"),
+            ephemeral=views("ephemeralContainers"),
+            pending=memory.pending,
+            resize_failure=memory.resize_failure,
             gone=memory.gone,
             problem=self._problem,
             sandbox=memory.sandbox,
@@ -205,9 +210,19 @@ class PodWorker:
         )
         return await self._containers.with_last_words(view)
 
-    def _specs(self) -> list[dict[str, Any]]:
-        spec = self.pod["spec"]
-        return [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    def _weigh(self) -> None:
+        """Whether what the containers do not have yet fits on this node."""
+        memory = self.memory
+        differs = any(
+            resizing.differences(c, memory.facts.get(str(c["name"]), Facts()).resources)
+            for key in ("initContainers", "containers")
+            for c in self.pod["spec"].get(key) or ()
+        )
+        if not differs:
+            memory.pending = memory.resize_failure = None
+            return
+        taken = self.node.taken(self.uid)
+        memory.pending = resizing.pending(self.pod, self.node.machine, taken)
 
     # The status.
 
@@ -270,6 +285,8 @@ class PodWorker:
                 return await containers.stop(action)
             case engine.Signal():
                 return await containers.signal(action)
+            case engine.Resize():
+                return await containers.resize(action)
             case engine.RemoveContainer():
                 await self.node.runtime.remove_container(action.id)
                 return False

@@ -40,6 +40,9 @@ ALLOWED_CAPABILITIES = frozenset(
 )
 """What the Pod Security Standard "baseline" lets a container add."""
 
+DEBUGGING = frozenset({"CAP_SYS_PTRACE"})
+"""What a container that looks into others may also have; it sees only its pod's processes."""
+
 MASKED_PATHS = (
     "/proc/acpi",
     "/proc/asound",
@@ -76,7 +79,7 @@ def build(
     Raises:
         ContainerSpecError: a field makes no sense; the message names it.
     """
-    capabilities = _capabilities(spec.security)
+    capabilities = _capabilities(spec.security, spec.debugs)
     return {
         "ociVersion": OCI_VERSION,
         "process": _process(spec, image, identity, host, capabilities),
@@ -169,12 +172,12 @@ def _annotations(wanted: Mapping[str, str]) -> dict[str, str]:
     return dict(wanted)
 
 
-def _capabilities(security: SecurityContext) -> list[str]:
-    wanted = set()
+def _capabilities(security: SecurityContext, debugs: bool = False) -> list[str]:
+    wanted, may = set(), ALLOWED_CAPABILITIES | (DEBUGGING if debugs else frozenset())
     for name in security.capabilities:
         full = name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}"
-        if full not in ALLOWED_CAPABILITIES:
-            allowed = ", ".join(sorted(one[4:] for one in ALLOWED_CAPABILITIES))
+        if full not in may:
+            allowed = ", ".join(sorted(one[4:] for one in may))
             raise ContainerSpecError(
                 f"capabilities.add: {name} is not allowed", hint=f"allowed are {allowed}"
             )

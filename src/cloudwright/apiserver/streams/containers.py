@@ -18,7 +18,11 @@ def container_of(pod: Object, wanted: str) -> str:
     """
     spec = pod.get("spec") or {}
     main = [str(c["name"]) for c in spec.get("containers") or []]
-    names = main + [str(c["name"]) for c in spec.get("initContainers") or []]
+    names = main + [
+        str(c["name"])
+        for key in ("initContainers", "ephemeralContainers")
+        for c in spec.get(key) or []
+    ]
     where = f'pod "{name_of(pod)}"'
     if wanted:
         if wanted not in names:

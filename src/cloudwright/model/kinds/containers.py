@@ -23,6 +23,10 @@ from cloudwright.model.objects import Object
 SIDECAR_UID = 1337
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_NOT_EPHEMERAL = (
+    *("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules"),
+    *("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
+)
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _ENV_SOURCES = (*("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"),)
 _ONE_SOURCE = (
@@ -57,6 +61,29 @@ def containers(spec: Object, path: str) -> list[FieldError]:
             if name in seen and name:
                 found.append(fields.duplicate(f"{where}.name", name))
             seen.add(name)
+    return found + _ephemeral(spec, f"{path}.ephemeralContainers", volumes, seen)
+
+
+def _ephemeral(spec: Object, path: str, volumes: set[str], others: set[str]) -> list[FieldError]:
+    """Errors of ``ephemeralContainers``: they look at ``others`` and are no part of the work."""
+    found: list[FieldError] = []
+    names, message = set(others), "cannot be set for an Ephemeral Container"
+    for index, container in enumerate(members(spec, "ephemeralContainers")):
+        where = f"{path}[{index}]"
+        name, target = container.get("name"), container.get("targetContainerName")
+        found += _container(container, where, volumes)
+        if name in names:
+            found.append(fields.duplicate(f"{where}.name", name))
+        names.add(str(name))
+        if target and target not in others:
+            found.append(fields.not_found(f"{where}.targetContainerName", target))
+        for key in _NOT_EPHEMERAL:
+            if container.get(key):
+                found.append(fields.forbidden(f"{where}.{key}", message))
+        for at, mount in enumerate(members(container, "volumeMounts")):
+            for key in ("subPath", "subPathExpr"):
+                if mount.get(key):
+                    found.append(fields.forbidden(f"{where}.volumeMounts[{at}].{key}", message))
     return found
 
 

@@ -22,7 +22,7 @@ def pod_spec(spec: Object) -> None:
     if "serviceAccountName" in spec or "serviceAccount" in spec:
         name = spec.get("serviceAccountName") or spec.get("serviceAccount")
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-    for kind in ("initContainers", "containers"):
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
         for container in members(spec, kind):
             _container(container)
     for volume in members(spec, "volumes"):

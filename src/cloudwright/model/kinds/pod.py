@@ -63,6 +63,9 @@ def template_errors(template: Object, path: str, keeper: str = "ReplicaSet") -> 
     spec = mapping(template, "spec")
     found = labels.label_errors(mapping(mapping(template, "metadata"), "labels"), f"{path}.labels")
     found += spec_errors(spec, f"{path}.spec")
+    if spec.get("ephemeralContainers"):
+        message = "ephemeral containers not allowed in pod template"
+        found.append(fields.forbidden(f"{path}.spec.ephemeralContainers", message))
     if not keeper:
         return found
     if spec.get("restartPolicy", "Always") != "Always":
@@ -109,7 +112,10 @@ def _defaults(pod: Object) -> None:
 def _check(pod: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(pod, "spec")
     if old is None:
-        return spec_errors(spec, "spec")
+        found = spec_errors(spec, "spec")
+        if spec.get("ephemeralContainers"):
+            found.append(fields.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        return found
     before = mapping(old, "spec")
     if spec == before:
         return []

@@ -23,6 +23,7 @@ from cloudwright.model.resources.control import (
     VALIDATING_WEBHOOK_CONFIGURATION,
 )
 from cloudwright.model.resources.core import (
+    BINDING,
     COMPONENT_STATUS,
     CONFIG_MAP,
     CORE,
@@ -123,6 +124,7 @@ storage, and so do both versions of HorizontalPodAutoscaler."""
 
 __all__ = [
     "API_SERVICE",
+    "BINDING",
     "BUILT_IN",
     "CERTIFICATE_SIGNING_REQUEST",
     "CLUSTER_ROLE",

@@ -26,7 +26,7 @@ NAMESPACE = resource(
     namespaced=False,
     verbs=tuple(verb for verb in VERBS if verb != "deletecollection"),
 )
-NODE = resource("v1", "Node", "nodes", short="no", subs="status", namespaced=False)
+NODE = resource("v1", "Node", "nodes", short="no", subs="status proxy", namespaced=False)
 PERSISTENT_VOLUME = resource(
     "v1", "PersistentVolume", "persistentvolumes", short="pv", subs="status", namespaced=False
 )
@@ -39,7 +39,7 @@ POD = resource(
     "pods",
     short="po",
     categories="all",
-    subs="status log exec attach portforward binding eviction",
+    subs="status log exec attach portforward proxy binding eviction ephemeralcontainers resize",
 )
 POD_TEMPLATE = resource("v1", "PodTemplate", "podtemplates")
 REPLICATION_CONTROLLER = resource(
@@ -53,7 +53,11 @@ REPLICATION_CONTROLLER = resource(
 RESOURCE_QUOTA = resource("v1", "ResourceQuota", "resourcequotas", short="quota", subs="status")
 SECRET = resource("v1", "Secret", "secrets")
 SERVICE_ACCOUNT = resource("v1", "ServiceAccount", "serviceaccounts", short="sa")
-SERVICE = resource("v1", "Service", "services", short="svc", categories="all", subs="status")
+SERVICE = resource(
+    "v1", "Service", "services", short="svc", categories="all", subs="status proxy"
+)
+BINDING = resource("v1", "Binding", "bindings", verbs=("create",))
+"""Only written: it binds a pod. Not among the kinds that are stored."""
 
 CORE = (
     *(COMPONENT_STATUS, CONFIG_MAP, ENDPOINTS, EVENT, LIMIT_RANGE, NAMESPACE, NODE),

@@ -22,6 +22,12 @@ class LimitRanger(Plugin):
     def __init__(self, store: Store) -> None:
         self._ranges: Shelf[Object] = Shelf(store, "/core/limitranges/", lambda found: found)
 
+    def concerns(self, review: Review) -> bool:
+        """Also a resize: it is held to the bounds, but gets no defaults."""
+        if review.subresource == "resize":
+            return review.operation == "UPDATE" and review.resource.plural == "pods"
+        return super().concerns(review)
+
     async def mutate(self, review: Review) -> None:
         """Fill in the defaults of a new pod."""
         if review.resource.plural == "pods" and review.operation == "CREATE":
@@ -36,7 +42,7 @@ class LimitRanger(Plugin):
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """Refuse what is out of bounds."""
         is_pod = review.resource.plural == "pods"
-        if is_pod and review.operation != "CREATE":
+        if is_pod and review.operation != "CREATE" and not review.subresource:
             return ()
         found = await self._of(review.namespace)
         if found:

@@ -32,6 +32,12 @@ class PodSecurity(Plugin):
 
     about = frozenset({("", "pods"), *_TEMPLATES})
 
+    def concerns(self, review: Review) -> bool:
+        """Also what is added to a pod that runs."""
+        if review.subresource == "ephemeralcontainers":
+            return review.operation == "UPDATE" and review.resource.plural == "pods"
+        return super().concerns(review)
+
     def __init__(self, namespaces: NamespaceLabels) -> None:
         self._namespaces = namespaces
 
