@@ -45,6 +45,13 @@ def definition_of(served: Served) -> str:
     return ".".join(parts)
 
 
+def is_made(served: Served) -> bool:
+    """Whether the definition of a kind comes with what serves it, not with our schemas."""
+    return served.custom or (
+        served.schema is not None and schemas.definition_name(served.resource) is None
+    )
+
+
 def list_name(served: Served) -> str:
     """The name of the definition of a kind's list."""
     return f"{definition_of(served)}List"

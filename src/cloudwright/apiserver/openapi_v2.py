@@ -73,7 +73,7 @@ def document(served: list[Served]) -> dict[str, Any]:
     for name in openapi.reached(schemas.definitions()):
         definitions[name] = schemas.described(name, prose)
     for entry in served:
-        if entry.custom:
+        if openapi.is_made(entry):
             name = openapi.definition_of(entry)
             definitions[name] = _plain(openapi.custom_definition(entry, _REFERENCE), root=True)
         definitions[openapi.list_name(entry)] = openapi.list_definition(entry, _REFERENCE)

@@ -84,7 +84,7 @@ def document(served: list[Served]) -> dict[str, Any]:
         name: translated(schemas.described(name, prose)) for name in openapi.reached(roots)
     }
     for entry in served:
-        if entry.custom:
+        if openapi.is_made(entry):
             schema = openapi.custom_definition(entry, _REFERENCE)
             found[openapi.definition_of(entry)] = translated(schema)
         found[openapi.list_name(entry)] = translated(openapi.list_definition(entry, _REFERENCE))

@@ -59,7 +59,8 @@ class Structure:
 
     def rule_costs(self, path: str) -> list[tuple[str, int]]:
         """Where each expression of a rule stands, and what it can cost at most (CEL's units)."""
-        return [(f"{path}.{where}.{field}", cost) for where, field, cost in self._native.rule_costs()]
+        found = self._native.rule_costs()
+        return [(f"{path}.{where}.{field}", cost) for where, field, cost in found]
 
 
 def pattern_problem(text: str) -> str:

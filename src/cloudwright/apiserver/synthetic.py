@@ -21,7 +21,7 @@ from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.replies import StreamReply, reply_json
 from cloudwright.client.transport import Reply
 from cloudwright.model import resources
-from cloudwright.model.objects import Object, name_of
+from cloudwright.model.objects import Object, name_of, namespace_of
 
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
@@ -31,6 +31,8 @@ _DEFINITIONS = storage_of(
     resources.CUSTOM_RESOURCE_DEFINITION.group, resources.CUSTOM_RESOURCE_DEFINITION.plural
 )
 _NAMES = uuid.UUID("6f0c9c3e-5f0a-4a57-8f4d-0d3a3b6f6f10")
+_MEASURED = "metrics.k8s.io"
+_UNMEASURED = {"status": "False", "reason": "NoMeasures", "message": "nothing was measured lately"}
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -42,11 +44,15 @@ async def api_services(core: ApiCore) -> list[Object]:
     for entry in core.registry.all():
         found.setdefault((entry.resource.group, entry.resource.version), entry.custom)
     revision = str(await core.store.newest())
+    measured = core.resource_metrics is None or core.resource_metrics.known
     made = [
         _api_service(group, version, custom, revision, rfc3339(core.started))
         for (group, version), custom in found.items()
         if group != resources.API_SERVICE.group
     ]
+    for one in made if not measured else ():
+        if one["spec"]["group"] == _MEASURED:
+            one["status"]["conditions"][0] |= _UNMEASURED
     return sorted(made, key=name_of)
 
 
@@ -54,7 +60,7 @@ def _api_service(group: str, version: str, custom: bool, revision: str, now: str
     name = f"{version}.{group}"
     kept = "true" if custom else "onstart"
     first, second = priorities.of(group, version)
-    condition = {
+    condition: Object = {
         "type": "Available",
         "status": "True",
         "lastTransitionTime": now,
@@ -81,6 +87,16 @@ def _api_service(group: str, version: str, custom: bool, revision: str, now: str
     }
 
 
+async def pod_metrics(core: ApiCore) -> list[Object]:
+    """What pods use, as far as it was measured."""
+    return [] if core.resource_metrics is None else await core.resource_metrics.pods()
+
+
+async def node_metrics(core: ApiCore) -> list[Object]:
+    """What nodes use, as far as it was measured."""
+    return [] if core.resource_metrics is None else await core.resource_metrics.nodes()
+
+
 async def component_statuses(core: ApiCore) -> list[Object]:
     """The store's health, under the name that tools know."""
     try:
@@ -95,6 +111,8 @@ async def component_statuses(core: ApiCore) -> list[Object]:
 SOURCES: dict[tuple[str, str], Source] = {
     (resources.API_SERVICE.group, resources.API_SERVICE.plural): api_services,
     ("", resources.COMPONENT_STATUS.plural): component_statuses,
+    (_MEASURED, "pods"): pod_metrics,
+    (_MEASURED, "nodes"): node_metrics,
 }
 
 
@@ -110,7 +128,11 @@ async def serve(core: ApiCore, call: Call) -> Reply | StreamReply:
     chosen = selection.of(call)
     if call.verb == "watch":
         return StreamReply(200, _HEADERS, _events(core, call, source))
-    found = [obj for obj in await source(core) if chosen.matches(obj)]
+    found = [
+        obj
+        for obj in await source(core)
+        if chosen.matches(obj) and call.namespace in ("", namespace_of(obj))
+    ]
     if call.verb == "get":
         for obj in found:
             if name_of(obj) == call.name:

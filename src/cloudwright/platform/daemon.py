@@ -18,6 +18,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import IPv4Network
 
 import anyio
@@ -48,6 +49,7 @@ from cloudwright.platform import (
     defaults,
     face,
     measures,
+    usage,
 )
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
@@ -262,6 +264,8 @@ async def _start_parts(
     group.start_soon(_guarded, "operator", controllers)
     group.start_soon(_guarded, "scheduler", placing)
     group.start_soon(_guarded, "node", parts.node.run)
+    measured = partial(usage.serve, core, parts.node, config.node)
+    group.start_soon(_guarded, "metrics", measured)
 
 
 async def _gateway(config: PlatformConfig, parts: Parts) -> None:
