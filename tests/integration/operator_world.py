@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from cloudwright.model.objects import Object, annotations_of, deleting, key_of, 
 from cloudwright.model.resources import CONFIG_MAP, MICRO_SERVICE, NODE, POD, Resource
 from cloudwright.operator.config import Config
 from cloudwright.operator.engines.traffic import Traffic
+from cloudwright.operator.ports import Use
 from cloudwright.operator.queue import Backoff
 from cloudwright.operator.run import ALL
 from cloudwright.operator.run import run as run_operator
@@ -71,14 +72,17 @@ class Meter:
     def __init__(self) -> None:
         self.traffics: dict[str, Traffic] = {}
         self.cores: float | None = None
+        self.memory: float | None = None
 
     async def traffic(
         self, namespace: str, service: str, *, seconds: float, percentile: float
     ) -> Traffic | None:
         return self.traffics.get(service)
 
-    async def cpu(self, namespace: str, pods: Sequence[str]) -> float | None:
-        return self.cores
+    async def use(self, namespace: str, pods: Sequence[str]) -> Mapping[str, Use]:
+        if self.cores is None:
+            return {}
+        return {pod: Use(self.cores / len(pods), self.memory) for pod in pods}
 
 
 class Commands:
@@ -218,6 +222,7 @@ class Node:
             phase = "Failed" if code else "Succeeded"
         return {
             **status,
+            "startTime": status.get("startTime") or now,
             "phase": phase,
             "podIP": f"10.244.0.{next(self._addresses) % 250 + 2}",
             "conditions": entries,

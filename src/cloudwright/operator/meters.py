@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import orjson
@@ -18,16 +18,20 @@ from cloudwright.model import quantities
 from cloudwright.operator.engines import traffic as engine
 from cloudwright.operator.engines.traffic import Traffic
 from cloudwright.operator.errors import MeterError
+from cloudwright.operator.ports import Use
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 Page = Callable[[], Awaitable[str]]
-Usage = Callable[[], Awaitable[Mapping[tuple[str, str], float]]]
-"""CPU seconds used so far, by ``(namespace, pod)``."""
+Account = Mapping[tuple[str, str], tuple[float, float]]
+"""CPU seconds used so far and bytes of memory used now, by ``(namespace, pod)``."""
+Usage = Callable[[], Awaitable[Account]]
 _FRESH_SECONDS = 0.5
 _KEPT_SECONDS = 3600.0
 _MOST_SAMPLES = 720
+_USE_SECONDS = 30.0
+"""Use of CPU is the mean over about so long."""
 
 
 @dataclass(slots=True)
@@ -52,7 +56,7 @@ class PageMeter:
         self._lock = anyio.Lock()
         self._series: dict[str, _Series] = {}
         self._looked = float("-inf")
-        self._used: dict[str, tuple[float, Mapping[tuple[str, str], float]]] = {}
+        self._used: deque[tuple[float, Account]] = deque()
 
     async def traffic(
         self, namespace: str, service: str, *, seconds: float, percentile: float
@@ -81,18 +85,24 @@ class PageMeter:
             while looks[0][0] < now - _KEPT_SECONDS:
                 looks.popleft()
 
-    async def cpu(self, namespace: str, pods: Sequence[str]) -> float | None:
-        """Cores that these pods used since the last time this namespace was asked about."""
+    async def use(self, namespace: str, pods: Sequence[str]) -> Mapping[str, Use]:
+        """What these pods use, whoever else asks; nothing at the first look of all."""
         if self._usage is None:
-            return None
-        now, used = self._clock.monotonic(), await self._usage()
-        since, before = self._used.get(namespace, (now, used))
-        self._used[namespace] = (now, used)
-        if now <= since:
-            return None
-        keys = [(namespace, pod) for pod in pods]
-        spent = [used[k] - before[k] for k in keys if k in used and k in before]
-        return sum(max(seconds, 0.0) for seconds in spent) / (now - since)
+            return {}
+        async with self._lock:
+            now = self._clock.monotonic()
+            if not self._used or now - self._used[-1][0] > _FRESH_SECONDS:
+                self._used.append((now, await self._usage()))
+            while len(self._used) > 2 and self._used[1][0] <= now - _USE_SECONDS:
+                self._used.popleft()
+            (since, before), (until, used) = self._used[0], self._used[-1]
+        found = {}
+        for pod in pods:
+            key = namespace, pod
+            if until > since and key in used and key in before:
+                spent = max(used[key][0] - before[key][0], 0.0)
+                found[pod] = Use(spent / (until - since), used[key][1])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,22 +174,24 @@ class PrometheusMeter:
             raise MeterError(f"{self._url} does not answer", cause=str(error)) from error
         return _scalar(self._url, body)
 
-    async def cpu(self, namespace: str, pods: Sequence[str]) -> float | None:
-        """Cores by the metrics server; ``None`` where there is none."""
+    async def use(self, namespace: str, pods: Sequence[str]) -> Mapping[str, Use]:
+        """What the metrics server says; nothing where there is none."""
         path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
         try:
             found = orjson.loads(await self._client.raw(path))
         except NotFound:
-            return None
+            return {}
         wanted = set(pods)
-        return float(
-            sum(
-                quantities.parse(container["usage"].get("cpu", "0"))
-                for item in found.get("items") or []
-                if item["metadata"]["name"] in wanted
-                for container in item.get("containers") or []
-            )
-        )
+        return {
+            str(item["metadata"]["name"]): Use(_sum(item, "cpu"), _sum(item, "memory"))
+            for item in found.get("items") or ()
+            if item["metadata"]["name"] in wanted
+        }
+
+
+def _sum(item: Mapping[str, Any], resource: str) -> float:
+    amounts = [one["usage"].get(resource, "0") for one in item.get("containers") or ()]
+    return float(sum(map(quantities.parse, amounts)))
 
 
 def _scalar(url: str, body: bytes) -> float | None:

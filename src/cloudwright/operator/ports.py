@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloudwright.operator.engines.traffic import Traffic
@@ -44,6 +45,14 @@ class PodCommands(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a pod's own containers use: cores; bytes of memory where that is known."""
+
+    cores: float
+    memory: float | None = None
+
+
 class Meter(Protocol):
     """Measures what Services answer and what pods use."""
 
@@ -54,5 +63,7 @@ class Meter(Protocol):
         ``CloudwrightError`` when nobody can be asked.
         """
 
-    async def cpu(self, namespace: str, pods: Sequence[str]) -> float | None:
-        """Cores that these pods use together; ``None``: not known."""
+    async def use(self, namespace: str, pods: Sequence[str]) -> Mapping[str, Use]:
+        """What these pods use, by name; one that is not measured yet is left out. Raises
+        ``CloudwrightError`` when nobody can be asked.
+        """

@@ -4,7 +4,7 @@ running a file in a pod (``operator.ports``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import anyio
 
@@ -12,7 +12,7 @@ from cloudwright._base.errors import TimedOutError
 from cloudwright.model.streams import PodStreams
 from cloudwright.node.agent import NodeAgent
 from cloudwright.operator import ports
-from cloudwright.operator.meters import PageMeter
+from cloudwright.operator.meters import Account, PageMeter
 from cloudwright.platform.wiring import Parts
 
 _TAIL = 4096
@@ -20,16 +20,18 @@ _TAIL = 4096
 
 def meter(parts: Parts) -> PageMeter:
     """Measures by the proxies' counters and the node's accounts."""
-    return PageMeter(parts.mesh.metrics, lambda: cpu_seconds(parts.node))
+    return PageMeter(parts.mesh.metrics, lambda: account(parts.node))
 
 
-async def cpu_seconds(node: NodeAgent) -> Mapping[tuple[str, str], float]:
-    """CPU seconds used by each pod's own containers; the sidecar's work is not the pod's load."""
-    total: dict[tuple[str, str], float] = {}
+async def account(node: NodeAgent) -> Account:
+    """CPU seconds and memory of each pod's own containers; the sidecar is not the pod's load."""
+    total: dict[tuple[str, str], tuple[float, float]] = {}
     for entry in await node.usage():
         if entry.container != "sidecar":
             key = (entry.namespace, entry.pod)
-            total[key] = total.get(key, 0.0) + entry.usage.cpu_seconds
+            seconds, memory = total.get(key, (0.0, 0.0))
+            used = entry.usage
+            total[key] = (seconds + used.cpu_seconds, memory + used.memory_bytes)
     return total
 
 

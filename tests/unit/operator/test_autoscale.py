@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudwright.operator.engines.autoscale import Advice, Load, size
+from cloudwright.operator.engines.autoscale import Load, size
+from cloudwright.operator.engines.scaling import Advice
 from tests.unit.operator.builders import NOW
 
 

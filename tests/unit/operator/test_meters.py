@@ -15,6 +15,7 @@ from cloudwright.client.kubeconfig import Access
 from cloudwright.client.transports.https import HttpsTransport
 from cloudwright.operator.errors import MeterError
 from cloudwright.operator.meters import PageMeter, PrometheusMeter
+from cloudwright.operator.ports import Use
 
 pytestmark = pytest.mark.anyio
 
@@ -68,21 +69,28 @@ async def test_the_first_look_only_remembers_and_the_window_is_what_was_seen() -
     assert pages.asked == asked  # a moment later it is the same look
 
 
-async def test_cpu_between_two_looks() -> None:
+async def test_use_between_two_looks_whoever_asks() -> None:
     clock = Hands()
-    used = {("default", "a"): 5.0, ("default", "b"): 1.0}
+    used = {("default", "a"): (5.0, 7.0), ("default", "b"): (1.0, 8.0), ("x", "a"): (0.0, 1.0)}
 
-    async def usage() -> dict[tuple[str, str], float]:
+    async def usage() -> dict[tuple[str, str], tuple[float, float]]:
         return dict(used)
 
     meter = PageMeter(Pages(), usage, clock=clock)
-    assert await meter.cpu("default", ["a", "b"]) is None
+    assert await meter.use("default", ["a", "b"]) == {}
     clock.at += 10
-    used[("default", "a")] += 5
-    used[("default", "b")] = 0.0  # began anew
-    used[("default", "c")] = 100.0  # was not there before
-    assert await meter.cpu("default", ["a", "b", "c"]) == 0.5
-    assert await PageMeter(Pages(), clock=clock).cpu("default", ["a"]) is None
+    used[("default", "a")] = (10.0, 9.0)
+    used[("default", "b")] = (0.0, 8.0)  # began anew
+    used[("default", "c")] = (100.0, 1.0)  # was not there before
+    used[("x", "a")] = (2.5, 1.0)
+    wanted = {"a": Use(0.5, 9.0), "b": Use(0.0, 8.0)}
+    assert await meter.use("default", ["a", "b", "c"]) == wanted
+    assert await meter.use("default", ["a"]) == {"a": Use(0.5, 9.0)}  # nobody takes it away
+    assert await meter.use("x", ["a"]) == {"a": Use(0.25, 1.0)}
+    clock.at += 40
+    used[("default", "a")] = (50.0, 9.0)
+    assert await meter.use("default", ["a"]) == {"a": Use(1.0, 9.0)}
+    assert await PageMeter(Pages(), clock=clock).use("default", ["a"]) == {}
 
 
 @pytest.fixture
@@ -164,6 +172,7 @@ async def test_an_answer_that_is_none_is_an_error(
         await meter.traffic("shop", "pay", seconds=30, percentile=95)
 
 
-async def test_cpu_of_the_metrics_server(meter: PrometheusMeter) -> None:
-    assert await meter.cpu("shop", ["a", "b"]) == 1.25
-    assert await meter.cpu("missing", ["a"]) is None
+async def test_use_by_the_metrics_server(meter: PrometheusMeter) -> None:
+    found = await meter.use("shop", ["a", "b"])
+    assert {name: use.cores for name, use in found.items()} == {"a": 0.25, "b": 1.0}
+    assert await meter.use("missing", ["a"]) == {}

@@ -1,17 +1,20 @@
-"""HorizontalPodAutoscaler → the scale of its target, by the CPU that its pods use."""
+"""HorizontalPodAutoscaler → the scale of its target, by what is measured of its pods."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.model.objects import Object, deleting, name_of, namespace_of
-from cloudwright.model.pods import containers, is_active, is_ready
-from cloudwright.model.quantities import parse
+from cloudwright.model.objects import Object, deleting, labels_of, namespace_of
 from cloudwright.model.resources import HORIZONTAL_POD_AUTOSCALER, POD, Resource
-from cloudwright.model.selectors import parse_labels
+from cloudwright.model.selectors import LabelSelector, parse_labels
 from cloudwright.operator.engines import horizontal as engine
-from cloudwright.operator.engines.actions import Note
-from cloudwright.operator.engines.horizontal import History, Usage
+from cloudwright.operator.engines.actions import Note, Patch
+from cloudwright.operator.engines.horizontal import Decision, Scale, World
+from cloudwright.operator.engines.scaling import History
 from cloudwright.operator.manager import DONE, Controller, Result
+from cloudwright.operator.measures import Measures
 from cloudwright.operator.ports import Meter
 
 
@@ -28,15 +31,18 @@ class HorizontalController(Controller):
         """Autoscalers and pods."""
         self._autoscalers = self.watch(HORIZONTAL_POD_AUTOSCALER)
         self._pods = self.manager.cache(POD)
+        self._measures = Measures(self.manager.client, self._meter, self.manager.clock)
         self._histories: dict[str, History] = {}
         self._due: dict[str, tuple[float, int]] = {}
+        self._selectors: dict[str, LabelSelector] = {}
+        self._kinds: Sequence[Resource] = ()
 
     async def sync(self, key: str) -> Result:
         """Measure, decide, scale, tell."""
         autoscaler = self._autoscalers.get(key)
         if autoscaler is None or deleting(autoscaler):
-            self._histories.pop(key, None)
-            self._due.pop(key, None)
+            for memory in (self._histories, self._due, self._selectors):
+                memory.pop(key, None)
             return DONE
         clock, seen = self.manager.clock.monotonic(), autoscaler["metadata"].get("generation", 0)
         due, known = self._due.get(key, (0.0, -1))
@@ -48,63 +54,120 @@ class HorizontalController(Controller):
         return Result(interval)
 
     async def _look(self, key: str, autoscaler: Object) -> None:
-        reference = autoscaler["spec"]["scaleTargetRef"]
-        namespace, now = namespace_of(autoscaler), self.now()
+        reference, namespace = autoscaler["spec"]["scaleTargetRef"], namespace_of(autoscaler)
         try:
             target = await self._target(reference)
-            scale = await self.api.client.get(
+            found = await self.api.client.get(
                 target, reference["name"], namespace, subresource="scale"
             )
         except CloudwrightError as error:
-            status = engine.unreachable(autoscaler, error.message, now)
-            await self.api.write_status(HORIZONTAL_POD_AUTOSCALER, autoscaler, status)
+            lost = engine.unreachable(autoscaler, error.message, self.now())
+            await self._tell(autoscaler, [("Warning", "FailedGetScale", error.message)])
+            await self.api.write_status(HORIZONTAL_POD_AUTOSCALER, autoscaler, lost)
             return
-        usage = await self._usage(namespace, str((scale.get("status") or {}).get("selector") or ""))
-        history = self._histories.setdefault(key, History())
-        current = int((scale.get("spec") or {}).get("replicas") or 0)
-        decision = engine.decide(autoscaler, current, usage, history, now)
-        if decision.replicas is not None and not self.api.dry_run:
-            body = {"spec": {"replicas": decision.replicas}}
-            await self.api.client.patch(
-                target, reference["name"], body, namespace, subresource="scale"
-            )
-        known = {note[2] for note in decision.notes} & self._told(autoscaler)
-        notes = [Note(*note) for note in decision.notes if note[2] not in known]
-        await self.api.tell(autoscaler, notes)
+        spec, status = found.get("spec") or {}, found.get("status") or {}
+        scale = Scale(int(spec.get("replicas") or 0), int(status.get("replicas") or 0))
+        selector = str(status.get("selector") or "")
+        decision = await self._decide(key, autoscaler, scale, selector)
+        if decision.replicas is not None:
+            await self._scale(key, autoscaler, target, scale.wished, decision)
+        await self._tell(autoscaler, decision.notes)
         await self.api.write_status(HORIZONTAL_POD_AUTOSCALER, autoscaler, decision.status)
 
-    @staticmethod
-    def _told(autoscaler: Object) -> set[str]:
-        """Messages that the status says already."""
-        entries = (autoscaler.get("status") or {}).get("conditions") or ()
-        return {str(entry.get("message")) for entry in entries}
+    async def _decide(self, key: str, autoscaler: Object, scale: Scale, selector: str) -> Decision:
+        history = self._histories.setdefault(key, History())
+        namespace, pods, measured = namespace_of(autoscaler), [], []
+        if engine.needs_measures(autoscaler, scale):
+            wrong, chosen = self._selector(key, selector)
+            if chosen is None or wrong is not None:
+                return _stopped(autoscaler, scale, wrong or _EMPTY, self.now())
+            pods = [pod for pod in self._pods.all(namespace) if chosen.matches(labels_of(pod))]
+            others = self._others(key, pods)
+            if others:
+                named = " ".join([key, *others])
+                text = f"pods by selector {selector} are controlled by multiple HPAs: [{named}]"
+                wrong = ("AmbiguousSelector", text, text)
+                return _stopped(autoscaler, scale, wrong, self.now())
+            metrics = autoscaler["spec"].get("metrics") or ()
+            measured = await self._measures.of(namespace, selector, metrics, pods, self._kinds)
+        world = World(autoscaler, scale, pods, measured, self.now())
+        return engine.decide(world, history)
+
+    def _selector(self, key: str, text: str) -> tuple[_Wrong | None, LabelSelector | None]:
+        """The target's selector, or what is wrong with it."""
+        if not text:
+            return _EMPTY, None
+        try:
+            found = self._selectors[key] = parse_labels(text)
+        except ValueError as error:
+            told = "couldn't convert selector into a corresponding internal selector object"
+            return ("InvalidSelector", f"{told}: {error}", f"{told}: {error}"), None
+        return None, found
+
+    def _others(self, key: str, pods: Sequence[Object]) -> list[str]:
+        """Further autoscalers of these pods."""
+        space = key.partition("/")[0]
+        return sorted(
+            other
+            for other, chosen in self._selectors.items()
+            if other != key
+            and other.partition("/")[0] == space
+            and any(chosen.matches(labels_of(pod)) for pod in pods)
+        )
+
+    async def _scale(
+        self, key: str, autoscaler: Object, target: Resource, current: int, decision: Decision
+    ) -> None:
+        name, space = autoscaler["spec"]["scaleTargetRef"]["name"], namespace_of(autoscaler)
+        body = {"spec": {"replicas": decision.replicas}}
+        if self.api.dry_run:
+            await self.api.perform(Patch(target, space, name, body))
+            return
+        try:
+            await self.api.client.patch(target, name, body, space, subresource="scale")
+        except CloudwrightError as error:
+            engine.not_scaled(decision, autoscaler, error.message, self.now())
+            return
+        engine.scaled(decision, self._histories[key], current, self.now())
 
     async def _target(self, reference: Object) -> Resource:
-        for resource in await self.api.discover():
-            same = resource.kind == reference["kind"]
-            if same and resource.group == str(reference.get("apiVersion", "")).rpartition("/")[0]:
-                return resource
-        raise CloudwrightError(f"no kind {reference['kind']} is served")
+        """The kind of a target; the API is asked anew when it is not known."""
+        found = _kind(reference, self._kinds)
+        if found is None:
+            self._kinds = await self.api.discover()
+            found = _kind(reference, self._kinds)
+        if found is None:
+            group = str(reference.get("apiVersion") or "").rpartition("/")[0]
+            told = f'no matches for kind "{reference["kind"]}" in group "{group}"'
+            raise CloudwrightError(told)
+        return found
 
-    async def _usage(self, namespace: str, selector: str) -> Usage:
-        """What the target's ready pods use and ask for."""
-        if not selector:
-            return Usage(None, 0.0, 0, "the target has no selector")
-        chosen = parse_labels(selector)
-        pods = [
-            pod
-            for pod in self._pods.all(namespace)
-            if is_active(pod) and is_ready(pod) and chosen.matches(pod["metadata"].get("labels"))
-        ]
-        if self._meter is None:
-            return Usage(None, 0.0, len(pods), "nobody measures the pods' CPU")
-        requested = sum(
-            float(parse(((one.get("resources") or {}).get("requests") or {}).get("cpu", 0)))
-            for pod in pods
-            for one in containers(pod)
-        )
-        try:
-            cores = await self._meter.cpu(namespace, [name_of(pod) for pod in pods])
-        except CloudwrightError as error:
-            return Usage(None, requested, len(pods), error.message)
-        return Usage(cores, requested, len(pods), "no sample of the pods' CPU yet")
+    async def _tell(self, autoscaler: Object, notes: Sequence[tuple[str, str, str]]) -> None:
+        await self.api.tell(autoscaler, [Note(*note) for note in notes])
+
+
+_Wrong = tuple[str, str, str]
+"""Reason of the event, its text, text of the condition."""
+_EMPTY: _Wrong = (
+    "SelectorRequired",
+    "selector is required",
+    "the HPA target's scale is missing a selector",
+)
+
+
+def _stopped(autoscaler: Object, scale: Scale, wrong: _Wrong, now: datetime) -> Decision:
+    """Nothing can be measured."""
+    reason, event, text = wrong
+    status = engine.begun(autoscaler, now)
+    known = "InvalidSelector" if reason == "SelectorRequired" else reason
+    engine.inactive(status, known, text, now)
+    before = (autoscaler.get("status") or {}).get("desiredReplicas", 0)
+    status |= {"currentReplicas": scale.wished, "desiredReplicas": before}
+    notes = [("Warning", reason, event), ("Warning", "FailedComputeMetricsReplicas", event)]
+    return Decision(None, status, notes=notes)
+
+
+def _kind(reference: Object, kinds: Sequence[Resource]) -> Resource | None:
+    group = str(reference.get("apiVersion") or "").rpartition("/")[0]
+    same = (one for one in kinds if one.kind == reference["kind"] and one.group == group)
+    return next(same, None)

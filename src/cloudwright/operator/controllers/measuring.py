@@ -17,8 +17,9 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright.model.objects import Object, key_of, name_of, namespace_of
 from cloudwright.model.pods import is_active
 from cloudwright.operator.engines import autoscale, judgement
-from cloudwright.operator.engines.autoscale import Advice, Load
+from cloudwright.operator.engines.autoscale import Load
 from cloudwright.operator.engines.microservice.canary_children import canary_name
+from cloudwright.operator.engines.scaling import Advice
 from cloudwright.operator.engines.traffic import Traffic
 from cloudwright.operator.ports import Meter
 
@@ -120,7 +121,8 @@ class Measuring:
                 rate = await self._rate(service)
             if wish.get("cpu") is not None:
                 names = [name_of(pod) for pod in pods if is_active(pod)]
-                cores = await self._meter.cpu(space, names)
+                used = await self._meter.use(space, names)
+                cores = sum(one.cores for one in used.values()) if used else None
         except CloudwrightError as error:
             _LOG.warning("the load of %s is not known: %s", key_of(service), error)
         return Load(rate, cores)

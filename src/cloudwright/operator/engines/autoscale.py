@@ -1,7 +1,6 @@
-"""How many pods the load asks for (pure).
+"""How many pods the load on a MicroService asks for (pure).
 
-Source: kubernetes ``pkg/controller/podautoscaler`` (``replica_calculator.go``, ``horizontal.go``):
-tolerance of a tenth, at most doubling (or four more) at once, stabilization windows.
+Windows, rates and bounds are those of HorizontalPodAutoscalers (``scaling``).
 """
 
 from __future__ import annotations
@@ -13,9 +12,16 @@ from math import ceil
 from typing import Any
 
 from cloudwright.model import durations, quantities
-
-TOLERANCE = 0.1
-_DOWN_SECONDS = 300.0
+from cloudwright.operator.engines.scaling import (
+    DOWN,
+    DOWN_SECONDS,
+    UP,
+    Advice,
+    Behavior,
+    History,
+    Rules,
+    settle,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +30,6 @@ class Load:
 
     requests_per_second: float | None = None
     cpu_cores: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """A recommendation that was made at a moment; windows look back over them."""
-
-    at: datetime
-    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +50,24 @@ def size(
 ) -> Size:
     """How many pods a MicroService with ``spec.autoscaling`` should have."""
     wish = spec["autoscaling"]
-    least, most = int(wish.get("minReplicas") or 1), int(wish["maxReplicas"])
-    ratios = _ratios(spec, max(current, 1), load)
-    raw, message = _recommend(current, ratios)
-    fence = max(2 * current, current + 4)
-    bounded = min(max(raw, least), most, max(fence, least))
-    advice = Advice(now, bounded)
-    looked = [*history, advice]
-    down = _window(wish.get("scaleDownStabilization"), _DOWN_SECONDS)
+    bounds = int(wish.get("minReplicas") or 1), int(wish["maxReplicas"])
+    behavior = _behavior(wish)
+    raw, message = _recommend(behavior, current, _ratios(spec, max(current, 1), load))
+    least = max(raw, bounds[0])
+    found = settle(behavior, bounds, current, least, History(list(history)), now)
+    replicas = min(max(found.replicas, bounds[0]), bounds[1])
+    return Size(replicas, Advice(now, least), message)
+
+
+def _behavior(wish: Mapping[str, Any]) -> Behavior:
+    down = _window(wish.get("scaleDownStabilization"), DOWN_SECONDS)
     up = _window(wish.get("scaleUpStabilization"), 0.0)
-    floor = max(a.replicas for a in looked if (now - a.at).total_seconds() <= down)
-    ceiling = min(a.replicas for a in looked if (now - a.at).total_seconds() <= up)
-    settled = current
-    if ceiling > current:
-        settled = ceiling
-    elif floor < current:
-        settled = floor
-    settled = min(max(settled, least), most)
-    return Size(settled, advice, message)
+    return Behavior(Rules(up, UP.policies), Rules(down, DOWN.policies))
 
 
 def longest_window(spec: Mapping[str, Any]) -> float:
     """Seconds of history that matter."""
-    wish = spec["autoscaling"]
-    down = _window(wish.get("scaleDownStabilization"), _DOWN_SECONDS)
-    return max(down, _window(wish.get("scaleUpStabilization"), 0.0))
+    return _behavior(spec["autoscaling"]).longest_window
 
 
 def _window(text: object, default: float) -> float:
@@ -105,14 +96,16 @@ def _ratios(spec: Mapping[str, Any], current: int, load: Load) -> list[tuple[str
     return found
 
 
-def _recommend(current: int, ratios: Sequence[tuple[str, float | None]]) -> tuple[int, str]:
+def _recommend(
+    behavior: Behavior, current: int, ratios: Sequence[tuple[str, float | None]]
+) -> tuple[int, str]:
     """The largest recommendation. While a measure is missing there are never fewer pods."""
     message = "; ".join(text for text, _ in ratios)
     known = [ratio for _, ratio in ratios if ratio is not None]
     if not known or current == 0:
         return max(current, 1), message
     highest = max(known)
-    if abs(highest - 1.0) <= TOLERANCE:
+    if behavior.tolerates(highest):
         return current, message
     wanted = ceil(current * highest - 1e-9)
     if len(known) < len(ratios):

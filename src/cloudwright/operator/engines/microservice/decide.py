@@ -25,7 +25,6 @@ from cloudwright.model.resources import (
 )
 from cloudwright.operator.engines import autoscale
 from cloudwright.operator.engines.actions import Draft, Update
-from cloudwright.operator.engines.autoscale import Advice
 from cloudwright.operator.engines.microservice import (
     canary,
     commands,
@@ -53,6 +52,7 @@ from cloudwright.operator.engines.microservice.world import (
     World,
     wished_replicas,
 )
+from cloudwright.operator.engines.scaling import Advice
 from cloudwright.operator.engines.sync import Clash, bring
 from cloudwright.operator.engines.templates import copy, digest
 

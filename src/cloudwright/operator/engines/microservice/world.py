@@ -11,7 +11,8 @@ from cloudwright.model import conditions
 from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, generation, labels_of, name_of
 from cloudwright.operator.engines.actions import Plan
-from cloudwright.operator.engines.autoscale import Advice, Load
+from cloudwright.operator.engines.autoscale import Load
+from cloudwright.operator.engines.scaling import Advice
 from cloudwright.operator.engines.traffic import Traffic
 
 FINALIZER = "platform.example.com/cleanup"
