@@ -5,7 +5,6 @@ Source: kubernetes ``pkg/controller/disruption`` and ``pkg/registry/core/pod/sto
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from cloudwright.model import conditions
 from cloudwright.model import pods as podstate
 from cloudwright.model.objects import Object, deleting, generation, labels_of, name_of
 from cloudwright.model.selectors import from_label_selector
+from cloudwright.model.shares import of_total
 
 _DELETION_WAIT = timedelta(minutes=2)
 
@@ -77,17 +77,17 @@ def status_of(
 def _desired(spec: Mapping[str, Any], expected: int) -> int:
     most = spec.get("maxUnavailable")
     if most is not None:
-        return max(expected - share(most, expected), 0)
+        return max(expected - _share(most, expected), 0)
     least = spec.get("minAvailable")
-    return share(1 if least is None else least, expected)
+    return _share(1 if least is None else least, expected)
 
 
-def share(value: int | str, total: int) -> int:
-    """An ``IntOrString`` of ``total``; percentages are rounded up."""
-    if isinstance(value, int):
-        return value
-    text = value.rstrip("%")
-    return math.ceil(int(text) * total / 100) if text.isdigit() else 0
+def _share(value: int | str, total: int) -> int:
+    """Nothing is protected by what cannot be read; admission lets no such budget in."""
+    try:
+        return of_total(value, total)
+    except ValueError:
+        return 0
 
 
 def _disrupted(

@@ -12,6 +12,7 @@ from cloudwright.model import conditions, names, quantities
 from cloudwright.model.objects import Object, deleting
 
 HASH_LABEL = "pod-template-hash"
+_QUALITY = ("cpu", "memory")
 
 
 def phase(pod: Mapping[str, Any]) -> str:
@@ -113,24 +114,30 @@ def template_hash(template: Mapping[str, Any]) -> str:
 
 
 def total_requests(pod: Mapping[str, Any]) -> dict[str, Decimal]:
-    """What the pod takes from its node: all containers, or the largest init container if more.
+    """What the pod takes from its node, with the overhead of its RuntimeClass. What has a limit and
+    no request, asks for its limit, as the API writes it down.
 
     Raises:
         ValueError: a quantity is none.
     """
-    spec = pod.get("spec") or {}
-    total = quantities.add(_requests(entry) for entry in spec.get("containers") or ())
-    for entry in spec.get("initContainers") or ():
-        for name, value in _requests(entry).items():
-            total[name] = max(total.get(name, Decimal(0)), quantities.parse(value))
-    for name, value in (spec.get("overhead") or {}).items():
-        total[name] = total.get(name, Decimal(0)) + quantities.parse(value)
-    return total
+    return with_overhead(pod, "requests")
+
+
+def with_overhead(pod: Mapping[str, Any], half: str) -> dict[str, Decimal]:
+    """``resource_sum`` and the overhead; of limits only where there is one. Raises ``ValueError``
+    as it does.
+    """
+    found = resource_sum(pod, half)
+    for name, value in ((pod.get("spec") or {}).get("overhead") or {}).items():
+        if half == "requests" or name in found:
+            found[name] = found.get(name, Decimal(0)) + quantities.parse(value)
+    return found
 
 
 def resource_sum(pod: Mapping[str, Any], half: str) -> dict[str, Decimal]:
     """What the containers state together (``half``: ``requests`` or ``limits``), or the largest
-    init container with the sidecars that run beside it, if that is more. Without overhead.
+    init container with the sidecars that run beside it, if that is more. What the pod states as a
+    whole (``spec.resources``) goes before. Without overhead.
 
     Raises:
         ValueError: a quantity is none.
@@ -149,30 +156,41 @@ def resource_sum(pod: Mapping[str, Any], half: str) -> dict[str, Decimal]:
                 beside[name] = already + value
             else:
                 total[name] = max(total.get(name, Decimal(0)), value + already)
-    return total
+    whole = (spec.get("resources") or {}).get(half) or {}
+    return {**total, **{name: quantities.parse(value) for name, value in whole.items()}}
 
 
 def _stated(entry: Mapping[str, Any], half: str) -> dict[str, Decimal]:
-    found = (entry.get("resources") or {}).get(half) or {}
+    """What a container, or the spec of a pod, states."""
+    resources = entry.get("resources") or {}
+    found = resources.get(half) or {}
+    if half == "requests":
+        found = {**(resources.get("limits") or {}), **found}
     return {name: quantities.parse(value) for name, value in found.items()}
 
 
 def quality_of_service(pod: Mapping[str, Any]) -> str:
-    """``Guaranteed``, ``Burstable`` or ``BestEffort``, by requests and limits of cpu and memory."""
-    spec = pod.get("spec") or {}
-    every = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    guaranteed, any_set = True, False
-    for entry in every:
-        resources = entry.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, _requests(entry)
-        for name in ("cpu", "memory"):
-            any_set = any_set or name in limits or name in requests
-            guaranteed = guaranteed and name in limits and requests.get(name) == limits[name]
-    if not any_set:
+    """``Guaranteed``, ``Burstable`` or ``BestEffort``, by requests and limits of cpu and memory:
+    those of the pod if it states any, else of its containers. Zero is none; a quantity that is none
+    is told by validation, not here.
+    """
+    try:
+        return _quality(pod.get("spec") or {})
+    except ValueError:
         return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _requests(entry: Mapping[str, Any]) -> dict[str, Any]:
-    resources = entry.get("resources") or {}
-    return {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+def _quality(spec: Mapping[str, Any]) -> str:
+    every = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    requests: dict[str, Decimal] = {}
+    limits: dict[str, Decimal] = {}
+    guaranteed = True
+    for entry in [spec] if spec.get("resources") else every:
+        for half, total in (("requests", requests), ("limits", limits)):
+            stated = {n: v for n, v in _stated(entry, half).items() if n in _QUALITY and v > 0}
+            for name, value in stated.items():
+                total[name] = total.get(name, Decimal(0)) + value
+            guaranteed = guaranteed and (half == "requests" or len(stated) == len(_QUALITY))
+    if not requests and not limits:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and requests == limits else "Burstable"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudwright.model.objects import Object
-from cloudwright.model.pods import resource_sum
+from cloudwright.model.pods import quality_of_service, with_overhead
 from cloudwright.model.quantities import format_bytes, format_cpu, parse
 
 Usage = dict[str, Decimal]
@@ -134,7 +134,7 @@ def pretty(names: Iterable[str], values: Mapping[str, str]) -> str:
 def _compute(pod: Object) -> Usage:
     found: Usage = {}
     for half in ("requests", "limits"):
-        for resource, value in _pod_sum(pod, half).items():
+        for resource, value in with_overhead(pod, half).items():
             if resource in _COMPUTE:
                 found[f"{half}.{resource}"] = value
                 if half == "requests":
@@ -143,15 +143,6 @@ def _compute(pod: Object) -> Usage:
                 found[f"requests.{resource}"] = value
                 if resource.startswith("hugepages-"):
                     found[resource] = value
-    return found
-
-
-def _pod_sum(pod: Object, half: str) -> Usage:
-    """With the overhead of the pod's RuntimeClass."""
-    found = resource_sum(pod, half)
-    for name, value in ((pod.get("spec") or {}).get("overhead") or {}).items():
-        if half == "requests" or name in found:
-            found[name] = found.get(name, Decimal(0)) + parse(value)
     return found
 
 
@@ -199,12 +190,16 @@ def _in_scope(wanted: Mapping[str, Any], pod: Object) -> bool:
     if name == "NotTerminating":
         return spec.get("activeDeadlineSeconds") is None
     if name in ("BestEffort", "NotBestEffort"):
-        return bool(best_effort(pod) == (name == "BestEffort"))
+        return bool((_quality(pod) == "BestEffort") == (name == "BestEffort"))
     if name == "CrossNamespacePodAffinity":
         return _crosses(spec.get("affinity") or {})
     if name == "PriorityClass":
         return _expression(wanted, str(spec.get("priorityClassName") or ""))
     return False
+
+
+def _quality(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("qosClass") or quality_of_service(pod))
 
 
 def _expression(wanted: Mapping[str, Any], value: str) -> bool:
@@ -214,18 +209,6 @@ def _expression(wanted: Mapping[str, Any], value: str) -> bool:
     if operator == "DoesNotExist":
         return not value
     return bool((value in values) == (operator == "In"))
-
-
-def best_effort(pod: Object) -> bool:
-    """Whether no container states any request or limit of CPU or memory (its QoS class)."""
-    spec = pod.get("spec") or {}
-    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
-        resources = container.get("resources") or {}
-        for half in ("requests", "limits"):
-            stated = resources.get(half) or {}
-            if any(name in stated and parse(stated[name]) > 0 for name in ("cpu", "memory")):
-                return False
-    return True
 
 
 def _crosses(affinity: Mapping[str, Any]) -> bool:

@@ -29,6 +29,7 @@ from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
+from cloudwright._base.sockets import holder_of
 from cloudwright.apiserver import bootstrap, identities
 from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.authz import ChainAuthorizer, policy
@@ -53,7 +54,6 @@ from cloudwright.platform import (
 )
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
-from cloudwright.platform.processes import holder_of
 from cloudwright.platform.wiring import (
     API_PORT,
     Parts,
@@ -313,7 +313,7 @@ def _need_free(text: str, key: str) -> None:
             flag = f"--{key.replace('_', '-')}"
             raise PortBusy(
                 f"{text} ({flag}) cannot be taken",
-                cause=holder_of(host, port) or error.strerror,
+                cause=holder_of(port) or error.strerror,
                 hint=f"end it, or choose another: `cloudwright up {flag} IP:PORT`",
             ) from None
 

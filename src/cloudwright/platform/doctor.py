@@ -15,10 +15,10 @@ import anyio
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.paths import Paths, native_binary
+from cloudwright._base.sockets import holder_of
 from cloudwright.network import probe as network_probe
 from cloudwright.platform import lifecycle
 from cloudwright.platform.config import address, load
-from cloudwright.platform.processes import holder_of
 from cloudwright.runtime import probe as runtime_probe
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -111,7 +111,7 @@ def _ports(paths: Paths) -> Iterator[Check]:
         return
     for key in ("api", "gateway", "gateway_tls", "metrics"):
         text = getattr(config, key)
-        holder = holder_of(*address(text, key))
+        holder = holder_of(address(text, key)[1])
         flag = f"cloudwright up --{key.replace('_', '-')} IP:PORT"
         fact = f"{text} is taken by {holder}" if holder else f"{text} is free"
         yield Check(f"port {key}", MISSING if holder else OK, fact, flag)

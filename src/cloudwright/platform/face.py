@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloudwright._base import logs
 from cloudwright._base.paths import Paths
+from cloudwright._base.sockets import holder_of
 from cloudwright.apiserver import server
 from cloudwright.apiserver.authn import Authenticator
 from cloudwright.apiserver.core import ApiCore
@@ -14,7 +15,6 @@ from cloudwright.apiserver.identity import Authorizer
 from cloudwright.apiserver.tls import Pki
 from cloudwright.model.streams import PodStreams
 from cloudwright.platform.config import PlatformConfig, address
-from cloudwright.platform.processes import holder_of
 from cloudwright.platform.wiring import Parts
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ async def serve_metrics(
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        holder = holder_of(host, port) or error.strerror
+        holder = holder_of(port) or error.strerror
         _log.warning("metrics are not served: %s is taken by %s", config.metrics, holder)

@@ -1,4 +1,4 @@
-"""Looking at processes of this machine: is one alive, wait for its end, who holds a port."""
+"""Looking at processes of this machine: is one alive, wait for its end."""
 
 from __future__ import annotations
 
@@ -42,35 +42,3 @@ def end(pid: int, *, grace_seconds: float = 10.0) -> None:
                 return
     finally:
         os.close(descriptor)
-
-
-def holder_of(host: str, port: int) -> str:
-    """Which process listens on a TCP port here: ``nginx (pid 12)``, or the empty string."""
-    inodes = _listening_inodes(port)
-    if not inodes:
-        return ""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            for link in (entry / "fd").iterdir():
-                target = os.readlink(link)
-                if target.startswith("socket:[") and target[8:-1] in inodes:
-                    return f"{(entry / 'comm').read_text().strip()} (pid {entry.name})"
-        except OSError:
-            continue
-    return f"another process on {host}"
-
-
-def _listening_inodes(port: int) -> set[str]:
-    inodes: set[str] = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            words = line.split()
-            if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                inodes.add(words[9])
-    return inodes

@@ -12,6 +12,7 @@ import pytest
 
 from cloudwright._base.errors import UsageError
 from cloudwright._base.paths import Paths
+from cloudwright._base.sockets import holder_of
 from cloudwright.platform import inventory, lifecycle, processes
 from cloudwright.platform.config import PlatformConfig, address, load
 from cloudwright.platform.why import World, why
@@ -63,8 +64,8 @@ def test_an_address_is_a_pair() -> None:
 def test_the_holder_of_a_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert f"(pid {os.getpid()})" in processes.holder_of("127.0.0.1", port)
-    assert processes.holder_of("127.0.0.1", port) == ""
+        assert f"(pid {os.getpid()})" in holder_of(port)
+    assert holder_of(port) == ""
 
 
 def test_a_process_is_ended_and_waited_for() -> None:

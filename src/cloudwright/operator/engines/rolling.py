@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cloudwright.model.shares import of_total
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -48,13 +50,7 @@ def resolve(value: int | str | None, replicas: int, *, up: bool, default: str) -
     Raises:
         ValueError: it is neither a number nor a percentage.
     """
-    chosen = default if value is None else value
-    if isinstance(chosen, int):
-        return max(chosen, 0)
-    if not chosen.endswith("%"):
-        raise ValueError(f"{chosen!r} is neither a whole number nor a percentage")
-    share = int(chosen[:-1]) * replicas / 100
-    return math.ceil(share) if up else math.floor(share)
+    return max(of_total(default if value is None else value, replicas, up=up), 0)
 
 
 def fence(replicas: int, max_surge: int | str | None, max_unavailable: int | str | None) -> Fence:
