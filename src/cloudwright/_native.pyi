@@ -171,6 +171,8 @@ class WireTypes:
         """A watch event in JSON as one frame of a protobuf stream."""
     def canonical(self, name: str, json: bytes) -> tuple[bytes, list[str]]:
         """JSON as Go's type ``name`` gives it back, and the paths of unknown fields."""
+    def plain(self, name: str, json: bytes) -> bytes | None:
+        """The same where nothing is to be said about it, else ``None``."""
 
 def canonical_quantity(text: str, *, milli: bool = False) -> str | None:
     """The canonical spelling of an amount; ``None``: it is none."""

@@ -67,6 +67,16 @@ impl WireTypes {
         let found = cloudwright_wire::canonical(&self.types, name, json).map_err(raised)?;
         Ok((PyBytes::new(py, &found.json), found.unknown))
     }
+
+    fn plain<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        json: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let found = cloudwright_wire::plain(&self.types, name, json).map_err(raised)?;
+        Ok(found.map(|json| PyBytes::new(py, &json)))
+    }
 }
 
 /// The canonical spelling of an amount; `None` when it is none.

@@ -39,13 +39,18 @@ pub fn canonical(types: &Types, name: &str, json: &[u8]) -> Result<Canonical, Wi
         );
         return Err(WireError::Type(format!("{message} {}", dotted(&of))));
     };
+    typed(types, &of, object)
+}
+
+/// The same of what was parsed before.
+pub(crate) fn typed(types: &Types, of: &Struct, object: Object) -> Result<Canonical, WireError> {
     let mut reader = Canonizer {
         types,
         route: String::new(),
         path: String::new(),
         unknown: Vec::new(),
     };
-    let found = reader.object(&of, object, 0)?;
+    let found = reader.object(of, object, 0)?;
     let json = serde_json::to_vec(&found).map_err(|error| WireError::Json(error.to_string()))?;
     Ok(Canonical {
         json,
@@ -262,7 +267,7 @@ impl Canonizer<'_> {
             (Kind::Bool, given @ Value::Bool(_)) => Ok(given),
             (Kind::Double, given @ Value::Number(_)) => Ok(given),
             (Kind::Int, Value::Number(number)) => self.whole(place, number),
-            (Kind::IntStr, Value::Number(number)) => int32(number),
+            (Kind::IntStr, Value::Number(number)) => self.int32(place, number),
             (Kind::IntStr, given @ Value::String(_)) => Ok(given),
             (Kind::Bytes, Value::String(text)) => bytes(text),
             (Kind::Time, Value::String(text)) => moment(&text, false),
@@ -288,6 +293,7 @@ impl Canonizer<'_> {
                 Ok(Value::Array(found))
             }
             (Kind::OrStrings(_), given @ Value::Array(_)) => Ok(given),
+            (Kind::IntStr, given) => Err(self.mismatch(place, word(&given), "int32")),
             (_, given) => Err(self.wrong(place, &given)),
         }
     }
@@ -322,6 +328,17 @@ impl Canonizer<'_> {
         Err(self.mismatch(place, &shown, go))
     }
 
+    /// The number of an `intstr.IntOrString`.
+    fn int32(&self, place: Place<'_>, number: Number) -> Result<Value, WireError> {
+        if number
+            .as_i64()
+            .is_some_and(|value| i32::try_from(value).is_ok())
+        {
+            return Ok(Value::Number(number));
+        }
+        Err(self.mismatch(place, &format!("number {number}"), "int32"))
+    }
+
     fn wrong(&self, place: Place<'_>, given: &Value) -> WireError {
         self.mismatch(place, word(given), place.go())
     }
@@ -332,17 +349,6 @@ impl Canonizer<'_> {
             "json: cannot unmarshal {shown} into Go struct field {short}.{route}{name} of type {go}"
         ))
     }
-}
-
-fn int32(number: Number) -> Result<Value, WireError> {
-    if number
-        .as_i64()
-        .is_some_and(|value| i32::try_from(value).is_ok())
-    {
-        return Ok(Value::Number(number));
-    }
-    let message = format!("json: cannot unmarshal number {number} into Go value of type int32");
-    Err(WireError::Type(message))
 }
 
 fn amount(given: &Value, milli: bool) -> Result<Value, WireError> {

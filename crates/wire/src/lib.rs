@@ -3,12 +3,14 @@
 //! One table (`Types`, from the struct tags of Kubernetes' Go sources) drives three things: reading a
 //! protobuf body as JSON (`decode`), writing JSON as protobuf (`encode`, `encode_event`), and
 //! bringing JSON into the form that Go would give it back in (`canonical`): unknown fields named
-//! and dropped, zero values dropped or filled in, quantities and times in their canonical spelling.
+//! and dropped, zero values dropped or filled in, quantities and times in their canonical spelling
+//! (`plain`: the same for bodies that nothing is to be said about).
 //! Pure: bytes in, bytes out.
 mod canonical;
 mod decode;
 mod encode;
 mod errors;
+mod plain;
 mod quantity;
 mod time;
 mod types;
@@ -18,6 +20,7 @@ pub use canonical::{Canonical, canonical};
 pub use decode::decode;
 pub use encode::{encode, encode_event};
 pub use errors::WireError;
+pub use plain::plain;
 pub use quantity::canonical as canonical_quantity;
 pub use types::Types;
 

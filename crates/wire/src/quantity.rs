@@ -21,7 +21,7 @@ const BINARY: [(&str, u32); 6] = [
     ("Pi", 50),
     ("Ei", 60),
 ];
-/// The most that a quantity can be (2⁶³ - 1); what is more is cut to it.
+/// The most that a binary quantity can be (2⁶³ - 1); what is more is cut to it.
 const MOST: i128 = i64::MAX as i128;
 const NANO: i128 = 1_000_000_000;
 
@@ -32,8 +32,9 @@ enum Format {
     Binary,
 }
 
-/// The canonical spelling of `text`; `None`: it is no quantity.
+/// The spelling of `text` that Go gives back; `None`: it is no quantity.
 ///
+/// That is the canonical one, or the text itself where Go's short cut keeps it (`+1`, `1E3`).
 /// Amounts are kept to the nano (rounded away from zero), and to the milli where `milli` asks for it,
 /// as resource lists do.
 #[must_use]
@@ -52,12 +53,12 @@ pub fn canonical(text: &str, milli: bool) -> Option<String> {
         }
         None => ("", rest),
     };
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
+    if kept(whole, fraction, suffix, milli) {
+        return Some(text.to_owned());
     }
     let (format, nanos) = amount(whole, fraction, suffix)?;
     let step = if milli { NANO / 1000 } else { 1 };
-    let nanos = (nanos + step - 1) / step * step;
+    let nanos = nanos.saturating_add(step - 1) / step * step;
     let format = if format == Format::Binary && nanos < NANO {
         Format::Decimal
     } else {
@@ -65,6 +66,30 @@ pub fn canonical(text: &str, milli: bool) -> Option<String> {
     };
     let sign = if negative && nanos != 0 { "-" } else { "" };
     Some(format!("{sign}{}", spelled(format, nanos)))
+}
+
+/// Whether Go keeps the text of an amount: it takes it for canonical when it fits 64 bits, and its
+/// last digits do not say at once that a larger unit would do.
+fn kept(whole: &str, fraction: &str, suffix: &str, milli: bool) -> bool {
+    let Some((format, ten, two)) = interpret(suffix) else {
+        return false;
+    };
+    let digits = format!("{}{fraction}", whole.trim_start_matches('0'));
+    if digits.len() > 18 || digits.starts_with('0') {
+        return false;
+    }
+    let Ok(value) = digits.parse::<i64>() else {
+        return false;
+    };
+    if format == Format::Binary {
+        let places = digits.len() as u32 + two * 3 / 10 + 1;
+        return fraction.is_empty() && places <= 15 && value & 7 != 0;
+    }
+    let scale = ten - fraction.len() as i32;
+    let least = if milli { -3 } else { -9 };
+    // A whole part of nothing but zeros counts as one digit, which is 0.
+    let zero = whole.trim_start_matches('0').is_empty();
+    !zero && scale >= least && scale % 3 == 0 && !digits.ends_with("000")
 }
 
 /// The amount in nanos, rounded up.
@@ -88,7 +113,7 @@ fn amount(whole: &str, fraction: &str, suffix: &str) -> Option<(Format, i128)> {
     }
     let mut value = mantissa.saturating_mul(1i128 << two.min(64));
     let mut power = ten - places + 9;
-    while power > 0 && value != 0 && value < MOST.saturating_mul(NANO) {
+    while power > 0 && value != 0 && value < i128::MAX / 20 {
         value = value.saturating_mul(10);
         power -= 1;
     }
@@ -100,7 +125,12 @@ fn amount(whole: &str, fraction: &str, suffix: &str) -> Option<(Format, i128)> {
     if inexact {
         value = value.saturating_add(1);
     }
-    Some((format, value.min(MOST.saturating_mul(NANO))))
+    let most = if format == Format::Binary {
+        MOST.saturating_mul(NANO)
+    } else {
+        i128::MAX / 2
+    };
+    Some((format, value.min(most)))
 }
 
 fn interpret(suffix: &str) -> Option<(Format, i32, u32)> {
@@ -168,11 +198,16 @@ mod tests {
             ("100", "100"),
             ("1000", "1k"),
             ("1e3", "1e3"),
-            ("1E3", "1e3"),
+            ("1E3", "1E3"),
+            ("1E4", "10e3"),
+            ("1.500", "1.500"),
+            ("100E", "100E"),
+            ("1000E", "1000E"),
+            ("8Ei", "9223372036854775807"),
             ("12e6", "12e6"),
             ("0.1Mi", "104857600m"),
             ("-5m", "-5m"),
-            ("+5", "5"),
+            ("+5", "+5"),
             ("0.0000000001", "1n"),
             ("512", "512"),
             ("1Ki", "1Ki"),
@@ -180,13 +215,16 @@ mod tests {
             ("0.5Ki", "512"),
             ("64Mi", "64Mi"),
             ("1500Mi", "1500Mi"),
-            ("010", "10"),
+            ("010", "010"),
             (".5", "500m"),
-            ("5.", "5"),
+            ("5.", "5."),
+            (".", "0"),
+            ("m", "0"),
+            ("0m", "0"),
         ] {
             assert_eq!(canonical(text, false).as_deref(), Some(wanted), "{text}");
         }
-        for text in ["", "m", "1x", "1 ", "1e", "--1", "1.2.3", "Ki"] {
+        for text in ["", "1x", "1 ", "1e", "--1", "1.2.3"] {
             assert_eq!(canonical(text, false), None, "{text}");
         }
         assert_eq!(canonical("100u", true).as_deref(), Some("1m"));

@@ -64,6 +64,13 @@ def canonical(name: str, json: bytes) -> tuple[bytes, list[str]]:
         raise _raised(error) from None
 
 
+def plain(name: str, json: bytes) -> bytes | None:
+    """The same for a body that nothing is to be said about; ``None``: it has unknown or repeated
+    fields, values of a wrong type, or is no JSON object.
+    """
+    return _types().plain(name, json)
+
+
 def decode(body: bytes) -> bytes:
     """A protobuf body (``k8s\\0`` …) as JSON.
 
