@@ -13,6 +13,8 @@ pub struct Kind {
     pub list_kind: String,
     /// Stored objects are shown as they are but for their `apiVersion`.
     pub plain: bool,
+    /// Items of its lists do not say their version and kind, as those of Go's types.
+    pub bare: bool,
     pub subresources: Vec<String>,
 }
 
@@ -153,6 +155,7 @@ mod tests {
             storage: "/core/pods/".into(),
             list_kind: "PodList".into(),
             plain: true,
+            bare: true,
             subresources: vec!["status".into(), "log".into()],
         };
         let namespaces = Kind {

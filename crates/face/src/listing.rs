@@ -7,6 +7,7 @@ use crate::kinds::Kind;
 
 const PIECE: usize = 64 << 10;
 const START: &[u8] = b"{\"apiVersion\":\"";
+const KIND: &[u8] = b"\",\"kind\":\"";
 
 /// A stored object as a version shows it: its start, and where the rest of the stored text begins.
 struct Shown<'a> {
@@ -28,6 +29,18 @@ fn shown<'a>(wanted: &'a [u8], value: &[u8]) -> Option<Shown<'a>> {
         start: wanted,
         skip: START.len() + end + 1,
     })
+}
+
+/// How many bytes of an item's text a list of a built-in kind leaves out: its version and kind,
+/// which the list has said (as Go's types do); `None`: not of our making.
+fn said(value: &[u8]) -> Option<usize> {
+    let rest = value.strip_prefix(START)?;
+    let version = rest.iter().position(|byte| *byte == b'"')?;
+    let rest = rest.get(version..)?.strip_prefix(KIND)?;
+    let kind = rest.iter().position(|byte| *byte == b'"')?;
+    // The quote and the comma after it; an object of nothing else is not stored.
+    let next = rest.get(kind + 1)?;
+    (*next == b',').then_some(START.len() + version + KIND.len() + kind + 2)
 }
 
 /// How objects of a version begin.
@@ -66,6 +79,7 @@ pub(crate) fn object(kind: &Kind, value: &Bytes) -> Option<Bytes> {
 #[derive(Debug)]
 pub(crate) struct Listing {
     wanted: Arc<[u8]>,
+    bare: bool,
     head: Bytes,
     items: Vec<Bytes>,
     at: usize,
@@ -85,11 +99,16 @@ impl Listing {
         );
         let mut length = head.len() + 2 + items.len().saturating_sub(1);
         for value in &items {
-            let how = shown(&wanted, value)?;
-            length += how.start.len() + value.len() - how.skip;
+            length += if kind.bare {
+                1 + value.len() - said(value)?
+            } else {
+                let how = shown(&wanted, value)?;
+                how.start.len() + value.len() - how.skip
+            };
         }
         Some(Self {
             wanted: wanted.into(),
+            bare: kind.bare,
             head: Bytes::from(head),
             items,
             at: 0,
@@ -121,7 +140,13 @@ impl Listing {
             if self.at > 0 {
                 out.put_u8(b',');
             }
-            put(&self.wanted, value, &mut out);
+            match said(value).filter(|_| self.bare) {
+                Some(at) => {
+                    out.put_u8(b'{');
+                    out.put_slice(value.get(at..).unwrap_or_default());
+                }
+                None => put(&self.wanted, value, &mut out),
+            }
             self.at += 1;
         }
         self.ended = true;
@@ -144,6 +169,7 @@ mod tests {
             storage: "/apps/deployments/".into(),
             list_kind: "DeploymentList".into(),
             plain: true,
+            bare: false,
             subresources: vec![],
         }
     }
@@ -173,6 +199,29 @@ mod tests {
             br#"{"apiVersion":"apps/v1","kind":"Deployment"}"#
         );
         assert!(object(&kind(), &Bytes::from_static(b"[]")).is_none());
+    }
+
+    #[test]
+    fn items_of_built_in_kinds_do_not_say_their_kind() {
+        let kind = Kind {
+            bare: true,
+            ..kind()
+        };
+        let item = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let items = vec![
+            item(r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"}}"#),
+            item(r#"{"apiVersion":"apps/v1beta1","kind":"Deployment","metadata":{}}"#),
+        ];
+        let listing = Listing::new(&kind, 9, items).unwrap();
+        let length = listing.length();
+        let all = String::from_utf8(whole(listing)).unwrap();
+        assert_eq!(all.len() as u64, length);
+        assert!(
+            all.ends_with(r#""items":[{"metadata":{"name":"a"}},{"metadata":{}}]}"#),
+            "{all}"
+        );
+        let odd = vec![item(r#"{"kind":"Deployment","apiVersion":"apps/v1"}"#)];
+        assert!(Listing::new(&kind, 9, odd).is_none());
     }
 
     proptest! {

@@ -200,10 +200,7 @@ fn takes_json(headers: &HeaderMap) -> bool {
     let first = accept.to_str().unwrap_or("?").split(',').next();
     let first = first.unwrap_or_default().trim();
     let (media, parameters) = first.split_once(';').unwrap_or((first, ""));
-    matches!(
-        media.trim(),
-        "application/json" | "*/*" | "application/*" | ""
-    ) && !parameters.contains("as=")
+    matches!(media.trim(), "application/json" | "*/*" | "") && !parameters.contains("as=")
 }
 
 fn impersonates(headers: &HeaderMap) -> bool {
@@ -252,6 +249,7 @@ mod tests {
             storage: "/core/configmaps/".into(),
             list_kind: "ConfigMapList".into(),
             plain: true,
+            bare: true,
             subresources: vec![],
         }])
     }
@@ -265,7 +263,8 @@ mod tests {
     impl World {
         fn new() -> Self {
             let state = State::new(1 << 20);
-            let value = Bytes::from_static(br#"{"apiVersion":"v1","kind":"ConfigMap"}"#);
+            let value =
+                Bytes::from_static(br#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}"#);
             state.put("/core/configmaps/default/a", Some(value), 3);
             state.ready(3);
             let allowed = Allowed::new(Duration::from_secs(60));

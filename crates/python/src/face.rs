@@ -304,7 +304,8 @@ impl FaceServer {
             storage: row.4,
             list_kind: row.5,
             plain: row.6,
-            subresources: row.7,
+            bare: row.7,
+            subresources: row.8,
         });
         self.server.kinds(kinds.collect());
     }
@@ -320,6 +321,7 @@ impl FaceServer {
 
     fn ready(&self, revision: u64) {
         self.server.ready(revision);
+            bool,
     }
 
     #[pyo3(signature = (id, topic, after, bookmark, seconds, initial = None, initial_end = None))]

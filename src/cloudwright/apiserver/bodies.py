@@ -4,53 +4,154 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cloudwright.apiserver.errors import bad_request, unsupported_media_type
+from cloudwright.apiserver import gojson, yamls
+from cloudwright.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from cloudwright.model import protobuf
 from cloudwright.model.objects import Object
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.calls import Call
 
 _DEPTH_SAFE = 200
 _SPACED = re.compile(rb'"\s+:')
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+_JSON, _YAML = "application/json", "application/yaml"
+_UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
+_ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+
+class UnreadableError(ValueError):
+    """A body that is no object, in the words of upstream's decoders."""
 
 
 def media_type(headers: Any) -> str:
-    """The content type without its parameters, lower-case; JSON when there is none."""
-    text = str(headers.get("content-type") or "application/json")
-    return text.partition(";")[0].strip().lower()
+    """The content type without its parameters, lower-case; JSON when there is none.
+
+    One whose parameters are malformed stays as it is: it is none that is known.
+    """
+    text = str(headers.get("content-type") or _JSON)
+    kind, _, parameters = text.partition(";")
+    if parameters and any("=" not in one for one in parameters.split(";") if one.strip()):
+        return text
+    return kind.strip().lower()
 
 
-def decode_object(body: bytes, content_type: str) -> Object:
-    """The object in a body.
+def read(call: Call, kind: str = "") -> Object:
+    """The object in a call's body; ``kind`` is what it must be, if not of the path's kind.
 
     Raises:
         ApiError: 400, it cannot be parsed or is no object; 415, not JSON or YAML.
     """
+    body = call.request.body
+    custom = call.served.custom and not kind
+    try:
+        value = parse(body, media_type(call.request.headers))
+        if custom:
+            _check_said(value, body)
+        return value
+    except UnreadableError as error:
+        raise unrecognized(kind or call.served.resource.kind, str(error), body) from error
+
+
+def decode_object(body: bytes, content_type: str) -> Object:
+    """The object in a body that is of no kind in particular.
+
+    Raises:
+        ApiError: 400, it cannot be parsed or is no object; 415, not JSON or YAML.
+    """
+    try:
+        return parse(body, content_type)
+    except UnreadableError as error:
+        raise bad_request(str(error)) from error
+
+
+def unrecognized(kind: str, problem: str, body: bytes) -> ApiError:
+    """400: a body that is no ``kind``."""
+    shown = gojson.summary(body)
+    return bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): {problem} ({shown})"
+    )
+
+
+def _check_said(value: Object, body: bytes) -> None:
+    """Custom objects have no type that could say what they are."""
+    for name, word in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not value.get(name):
+            text = body.decode("utf-8", "replace").strip()
+            raise UnreadableError(f"Object '{word}' is missing in '{text}'")
+
+
+def parse(body: bytes, content_type: str) -> Object:
+    """The object in a body; nothing but null is an empty one.
+
+    Raises:
+        ApiError: 400, it is nested too deeply; 415, not JSON or YAML.
+        UnreadableError: it cannot be parsed or is no object.
+    """
     value = decode(body, content_type)
-    if not isinstance(value, dict):
-        raise bad_request("the body must be a JSON object")
-    return value
+    if (
+        type(value) is dict
+        and type(version := value.get("apiVersion", "")) is str
+        and type(value.get("kind", "")) is str
+    ):
+        if version.count("/") > 1:
+            raise UnreadableError(f"unexpected GroupVersion string: {version}")
+        return value
+    problem = gojson.head_error(value)
+    if problem:
+        raise UnreadableError(f"couldn't get version/kind; json parse error: {problem}")
+    if value is None:
+        return {}
+    return {k: v for k, v in value.items() if v is not None or k not in ("apiVersion", "kind")}
 
 
 def decode(body: bytes, content_type: str) -> Any:
-    """The value in a body."""
-    if content_type in _YAML:
-        return _decode_yaml(body)
-    if content_type not in ("application/json", ""):
-        raise unsupported_media_type(
-            f"the body of the request was in an unknown format ({content_type}); "
-            "accepted media types include: application/json, application/yaml"
-        )
+    """The value in a body.
+
+    Raises:
+        ApiError: 400, it is nested too deeply; 415, not JSON or YAML.
+        UnreadableError: it cannot be parsed.
+    """
+    if content_type == _YAML:
+        try:
+            value = yamls.decode(body)
+        except yamls.YamlError as error:
+            raise UnreadableError(str(error)) from error
+        check_encodes(value)
+        return value
+    if content_type == protobuf.MEDIA_TYPE:  # one that could be read came as JSON
+        raise UnreadableError(protobuf.problem(body))
+    if content_type not in (_JSON, ""):
+        raise unsupported_media_type(_UNKNOWN + _ACCEPTED)
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body is not valid JSON: {error}") from error
+    except orjson.JSONDecodeError:
+        problem, value = as_go(body)
+        if problem:
+            raise UnreadableError(
+                f"couldn't get version/kind; json parse error: {problem}"
+            ) from None
     if body.count(b"{") + body.count(b"[") > _DEPTH_SAFE:
         check_encodes(value)
     return value
+
+
+def as_go(body: bytes) -> tuple[str, Any]:
+    """What Go makes of text that is no strict JSON: what it says is wrong, or the value.
+
+    Raises:
+        ApiError: 400, it is nested too deeply.
+    """
+    problem = gojson.syntax_error(body)
+    if problem:
+        return problem, None
+    try:
+        return "", orjson.loads(gojson.mended(body))
+    except (orjson.JSONDecodeError, RecursionError) as error:
+        raise bad_request("the body is nested too deeply") from error
 
 
 def check_encodes(value: Any) -> None:
@@ -81,8 +182,50 @@ def duplicates(body: bytes, decoded: Any) -> list[str]:
     if body.count(b'":') == again.count(b'":') and _SPACED.search(body) is None:
         return []
     found: list[str] = []
-    _walk(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    _walk(json.loads(body.decode("utf-8", "gojson"), object_pairs_hook=_Pairs), "", found)
     return found
+
+
+def merged(body: bytes) -> Object:
+    """A JSON body whose repeated objects are put together, as Go reads them into its types."""
+    pairs = json.loads(body.decode("utf-8", "gojson"), object_pairs_hook=_Pairs)
+    found: Object = _merged(pairs)
+    return found
+
+
+def _merged(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        made: Object = {}
+        for name, inner in value:
+            again, before = _merged(inner), made.get(name)
+            if isinstance(again, dict) and isinstance(before, dict):
+                again = {**before, **again}
+            made[name] = again
+        return made
+    if isinstance(value, list):
+        return [_merged(inner) for inner in value]
+    return value
+
+
+def places(value: Any) -> list[str]:
+    """The paths of every member: of a JSON body in its order, of an object in that of names."""
+    if isinstance(value, bytes):
+        value = json.loads(value.decode("utf-8", "gojson"), object_pairs_hook=_Pairs)
+    found: list[str] = []
+    _place(value, "", found)
+    return found
+
+
+def _place(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs | dict):
+        members = value if isinstance(value, _Pairs) else sorted(value.items())
+        for name, inner in members:
+            here = f"{path}.{name}" if path else name
+            found.append(here)
+            _place(inner, here, found)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _place(inner, f"{path}[{index}]", found)
 
 
 def _walk(value: Any, path: str, found: list[str]) -> None:
@@ -97,83 +240,3 @@ def _walk(value: Any, path: str, found: list[str]) -> None:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _walk(inner, f"{path}[{index}]", found)
-
-
-def repeated_keys(body: bytes) -> list[tuple[int, str]]:
-    """``(line, key)`` of every key of a YAML or JSON body that its map has already."""
-    import yaml
-
-    found: list[tuple[int, str]] = []
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        waiting = [yaml.compose(body, loader)]
-    except yaml.YAMLError:
-        return []
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
-                        found.append((key.start_mark.line + 1, key.value))
-                    seen.add(key.value)
-                waiting.append(value)
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-    return sorted(found)
-
-
-def yaml_problem(body: bytes) -> str:
-    """Why a body is no YAML, in the words of libyaml (which upstream's parser is made after)."""
-    import yaml
-
-    try:
-        yaml.compose(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line if error.problem_mark is not None else 0
-        if isinstance(error, yaml.scanner.ScannerError):
-            line += 1
-        return f"yaml: {f'line {line}: ' if line else ''}{error.problem}"
-    except yaml.YAMLError as error:
-        return f"yaml: {error}"
-    return ""
-
-
-@lru_cache(maxsize=1)
-def _yaml_loader() -> Any:
-    """A loader that understands scalars as upstream's does: times stay text, ``y`` is true."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Its tables are its own: those of ``SafeLoader`` are shared and never changed."""
-
-    Loader.yaml_implicit_resolvers = {
-        letter: [(tag, pattern) for tag, pattern in found if tag.endswith(":null")]
-        for letter, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    words = "y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE|n|N|no|No|NO|off|Off|OFF|false|False|FALSE"
-    for tag, pattern, first in (
-        ("bool", words, "yYnNtTfFoO"),
-        ("int", "[-+]?(0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)", "-+0123456789"),
-        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ):
-        full = re.compile(f"^(?:{pattern})$")
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", full, list(first))
-    Loader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
-    return Loader
-
-
-def _decode_yaml(body: bytes) -> Any:
-    import yaml
-
-    loader = _yaml_loader()
-    try:
-        # Aliases could name a value a million times in a few bytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, loader)):
-            raise bad_request("aliases (*name) are not allowed in a YAML body")
-        value = yaml.load(body, loader)  # noqa: S506  (derived from SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise bad_request(f"the body is not valid YAML: {error}") from error
-    check_encodes(value)
-    return value

@@ -23,6 +23,7 @@ from cloudwright.apiserver.errors import (
     forbidden,
     from_store,
     method_not_allowed,
+    no_such_method,
     no_such_path,
     qualified,
     too_large,
@@ -222,6 +223,7 @@ class ApiCore:
             crds.settle(obj, self.registry.all(), self.clock.now())
         elif call.group == "" and call.plural == "namespaces":
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+            obj["metadata"].pop("deletionGracePeriodSeconds", None)
 
     async def marked(self, call: Call, obj: Object) -> None:
         """``obj`` is marked for deletion, on disk."""
@@ -251,8 +253,7 @@ class ApiCore:
             if (call.group, call.plural) in synthetic.SOURCES:
                 return synthetic.serve
             if call.verb not in call.served.resource.verbs:
-                what = qualified(call.plural, call.group)
-                raise method_not_allowed(call.request.method, what)
+                raise no_such_method()
             own = self._subresources.get((call.group, call.plural, ""))
             return own or self._verbs[call.verb]
         own = self._subresources.get((call.group, call.plural, subresource))

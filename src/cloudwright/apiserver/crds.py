@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from cloudwright.apiserver import structures
+from cloudwright.apiserver import priorities, structures
 from cloudwright.apiserver.customs import CustomKind
 from cloudwright.apiserver.registry import Hook, ScalePaths, Served, View, storage_of
 from cloudwright.apiserver.structures import Structure
@@ -178,11 +178,19 @@ def _prepared(structure: Structure | None, obj: Object) -> Object:
     return obj if structure is None else structure.prepare(obj)[0]
 
 
-def _warning(resource: Resource, version: Object) -> str:
+def _warning(crd: Object, resource: Resource, version: Object) -> str:
     if not version.get("deprecated"):
         return ""
+    given = version.get("deprecationWarning")
+    if given is not None:
+        return str(given)
     plain = f"{resource.group}/{resource.version} {resource.kind} is deprecated"
-    return str(version.get("deprecationWarning") or plain)
+    versions = [one for one in crd["spec"]["versions"] if one["served"]]
+    good = [one["name"] for one in versions if not one.get("deprecated")]
+    better = min(good, key=priorities.by_version, default="")
+    if not better or priorities.by_version(better) > priorities.by_version(resource.version):
+        return plain
+    return f"{plain}; use {resource.group}/{better} {resource.kind}"
 
 
 def _version(crd: Object, version: Object, convert: Converters | None) -> Served:
@@ -214,7 +222,7 @@ def _version(crd: Object, version: Object, convert: Converters | None) -> Served
         schema=schema,
         structure=structure,
         view=view,
-        warning=_warning(resource, version),
+        warning=_warning(crd, resource, version),
         hook=hook_of(crd) if by_webhook(crd) and storage_version != resource.api_version else None,
         scale=_scale(scale) if scale else None,
         columns=tuple(columns or ()),

@@ -6,6 +6,7 @@ the store can stamp the revision into them and a reader can swap the version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -18,6 +19,7 @@ from cloudwright.model.objects import Object
 
 _MARK = b'"resourceVersion":"'
 _API_VERSION = b'{"apiVersion":"'
+_HEAD = re.compile(rb'\{"apiVersion":"[^"\\]*","kind":"[^"\\]*",')
 
 
 def template(obj: Object, managed: bytes | None = None) -> Template:
@@ -64,6 +66,22 @@ def shown_bytes(served: Served, value: bytes) -> bytes:
     if value.startswith(wanted):
         return value
     return wanted + value[value.index(b'"', len(_API_VERSION)) + 1 :]
+
+
+def item_bytes(served: Served, value: bytes) -> bytes:
+    """The same as an item of a list, which says version and kind for those of built-in kinds."""
+    if not served.bare:
+        return shown_bytes(served, value)
+    if served.view is None:
+        found = _HEAD.match(value)
+        if found is not None:
+            return b"{" + value[found.end() :]
+    return orjson.dumps(bare(shown(served, value)))
+
+
+def bare(obj: Object) -> Object:
+    """``obj`` without its version and kind."""
+    return {name: value for name, value in obj.items() if name not in ("apiVersion", "kind")}
 
 
 def stored(served: Served, obj: Object) -> Object:

@@ -24,7 +24,7 @@ Cause = dict[str, str]
 
 
 class ApiError(CloudwrightError):
-    """An answer ≥ 400. ``details`` is ``metav1.StatusDetails``."""
+    """An answer ≥ 400. ``details`` is ``metav1.StatusDetails``; given, it is shown even empty."""
 
     default_code = "CW3000"
 
@@ -42,6 +42,7 @@ class ApiError(CloudwrightError):
         self.http_status = http_status
         self.reason = reason
         self.details = details or {}
+        self.detailed = details is not None
         self.headers = headers or {}
 
 
@@ -203,7 +204,8 @@ def unsupported_media_type(message: str) -> ApiError:
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> ApiError:
     """422: the object breaks rules; one cause per field."""
-    shown = [f"{cause['field']}: {cause['message']}" for cause in causes]
+    # A message says everything once, even where the causes repeat it, as upstream's do.
+    shown = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in causes))
     text = shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
     return ApiError(
         422,
@@ -229,7 +231,8 @@ def version_too_large(asked: int, newest: int) -> ApiError:
     message = f"Too large resource version: {asked}, current: {newest}"
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     details = {"causes": causes, "retryAfterSeconds": 1}
-    return ApiError(504, "Timeout", f"Timeout: {message}", details=details)
+    headers = {"retry-after": "1"}
+    return ApiError(504, "Timeout", f"Timeout: {message}", details=details, headers=headers)
 
 
 def from_store(error: StoreError) -> ApiError:

@@ -31,7 +31,6 @@ from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.discovery import Discovery, version_info
 from cloudwright.apiserver.errors import (
     ApiError,
-    bad_request,
     no_such_method,
     not_found,
     unauthorized,
@@ -98,7 +97,10 @@ class Face:
         """
         accept = request.headers.get("accept", "")
         if negotiation.plain(accept):
-            return negotiation.refusal(request.path, accept) or await self._audited(request, peer)
+            return negotiation.refusal(request, accept) or await self._audited(request, peer)
+        refused = negotiation.refusal(request, accept)
+        if refused is not None:
+            return negotiation.shown(refused, accept)
         found = await self._audited(request, peer)
         return found if isinstance(found, Door) else negotiation.shown(found, accept)
 
@@ -112,14 +114,15 @@ class Face:
             user = None
         shown = request
         if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
-            with suppress(ApiError):  # the answer says what is wrong with the body
+            with suppress(protobuf.ProtobufError):  # the answer says what is wrong with the body
                 shown = _as_json(request)
         return await audit.around(shown, user, lambda: self._answer(request, peer))
 
     async def _answer(self, request: Request, peer: Peer | None) -> Answer:
         try:
             if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
-                request = _as_json(request)
+                with suppress(protobuf.ProtobufError):  # whoever reads the body says what is wrong
+                    request = _as_json(request)
             return await self._route(request, peer)
         except CloudwrightError as error:
             return failure_reply(as_api_error(error))
@@ -262,14 +265,11 @@ def _as_json(request: Request) -> Request:
     """A protobuf request as the same in JSON.
 
     Raises:
-        ApiError: 400, the body cannot be read.
+        ProtobufError: the body cannot be read.
     """
     if not request.body:
         return request
-    try:
-        body = protobuf.decode_json(request.body)
-    except protobuf.ProtobufError as error:
-        raise bad_request(f"the body is not valid protobuf: {error}") from error
+    body = protobuf.decode_json(request.body)
     headers = {**request.headers, "content-type": JSON}
     return replace(request, headers=headers, body=body)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudwright.apiserver import gotypes, metadata, options, refusals
+from cloudwright.apiserver import bodies, gotypes, metadata, options, refusals
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, invalid
 from cloudwright.apiserver.options import WriteOptions
@@ -23,7 +23,9 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
     wanted = wanted or options.read(call)
     mode = wanted.validation
     schema = call.served.schema
-    complaints = [f'duplicate field "{path}"' for path in wanted.doubled]
+    complaints = list(wanted.doubled)
+    if complaints and not call.served.custom and call.request.body.startswith(b"{"):
+        obj = bodies.merged(call.request.body)
     given, typed = obj, gotypes.read(call, obj)
     unknown = [] if typed is not None else _unknown_metadata(call, obj)
     if typed is not None:
@@ -41,7 +43,13 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
         known = {error.path for error in unknown}
         unknown += [error for error in found if error.path not in known]
     complaints += [f'unknown field "{error.path}"' for error in unknown]
+    if len(complaints) > 1 and mode != "Ignore" and typed is not None:
+        complaints = _ordered(call, given, complaints)
     if complaints and mode == "Strict":
+        lines = [f"\n  {one}" for one in complaints if one.startswith("line ")]
+        if lines:
+            complaints = [one for one in complaints if not one.startswith("line ")]
+            complaints.insert(0, f"yaml: unmarshal errors:{''.join(lines)}")
         kind, version = call.served.resource.kind, call.served.resource.version
         strict = f"strict decoding error: {', '.join(complaints)}"
         if call.verb == "patch":
@@ -56,6 +64,21 @@ def check(call: Call, obj: Object, wanted: WriteOptions | None = None) -> Object
             causes = [error.as_cause() for error in errors]
             raise invalid(call.group, call.served.resource.kind, name_of(obj), causes)
     return obj
+
+
+def _ordered(call: Call, given: Object, complaints: list[str]) -> list[str]:
+    """Complaints in the order in which upstream's decoder comes upon them: that of a JSON body, or
+    of the names where the object was made of something else.
+    """
+    body = call.request.body
+    direct = call.verb != "patch" and body.lstrip().startswith(b"{")
+    places = bodies.places(body if direct else given)
+    order = {
+        f'{what} field "{path}"': at
+        for at, path in enumerate(places)
+        for what in ("duplicate", "unknown")
+    }
+    return sorted(complaints, key=lambda one: order.get(one, -1))
 
 
 def _unknown_metadata(call: Call, obj: Object) -> list[FieldError]:

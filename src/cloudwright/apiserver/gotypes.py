@@ -6,6 +6,8 @@ them, and spells quantities and times canonically (``model.golang``).
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from cloudwright.apiserver.calls import Call
@@ -14,6 +16,10 @@ from cloudwright.apiserver.refusals import patch_refused
 from cloudwright.model import golang
 from cloudwright.model.golang import GoError
 from cloudwright.model.objects import Object
+
+_JSON = "application/json"
+_SHOWN = re.compile(r"unmarshal number (\S+) into")
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
 def read(call: Call, obj: Object) -> tuple[Object, list[str]] | None:
@@ -33,10 +39,48 @@ def read(call: Call, obj: Object) -> tuple[Object, list[str]] | None:
     except orjson.JSONEncodeError as error:
         raise bad_request("the body is nested too deeply") from error
     except GoError as error:
-        raise _refused(call, obj, str(error)) from error
+        raise _refused(call, obj, _first_problem(call, name, obj, str(error))) from error
     found: Object = orjson.loads(json)
     found["apiVersion"], found["kind"] = resource.api_version, resource.kind
     return found, unknown
+
+
+def _first_problem(call: Call, name: str, obj: Object, message: str) -> str:
+    """What Go complains of first, with numbers as they are spelled in the body."""
+    body = call.request.body
+    direct = call.verb != "patch" and body.lstrip().startswith(b"{")
+    for member in obj if direct else sorted(obj):
+        try:
+            golang.canonical(name, orjson.dumps({member: obj[member]}))
+        except GoError as error:
+            message = str(error)
+            break
+    shown = _SHOWN.search(message)
+    if shown is not None and direct:
+        wanted = float(shown[1])
+        for found in _NUMBER.findall(body.decode("utf-8", "replace")):
+            if float(found) == wanted:
+                return message.replace(shown[0], f"unmarshal number {found} into")
+    return message
+
+
+def plain(call: Call) -> Object | None:
+    """The object in the body of ``call``, read, checked and in its Go type's form in one step.
+
+    ``None``: it is of no Go type, not JSON, or something is to be said about it: go the long way.
+    """
+    served = call.served
+    if served.custom or call.request.headers.get("content-type", _JSON) != _JSON:
+        return None
+    name = golang.type_name(served.resource)
+    if name is None:
+        return None
+    json = golang.plain(name, call.request.body)
+    if json is None:
+        return None
+    found: Object = orjson.loads(json)
+    said = (found.get("apiVersion", ""), found.get("kind", ""))
+    return found if said == (served.resource.api_version, served.resource.kind) else None
 
 
 def _refused(call: Call, obj: Object, message: str) -> ApiError:

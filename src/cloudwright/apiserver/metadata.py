@@ -12,13 +12,7 @@ from cloudwright.model import fields, names
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 
-_KEPT = (
-    "uid",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generation",
-)
+_SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _CARRIED = ("name", "namespace", "creationTimestamp", "generation", "resourceVersion")
 _IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 _DROPPED = ("selfLink",)
@@ -46,6 +40,8 @@ _OWNER = (
     ("uid", "must not be empty"),
 )
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
+_STANDARD = ("kubernetes", _ORPHAN, _FOREGROUND)
+_NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 _ANNOTATIONS_MAX = 256 * 1024
 
 
@@ -110,7 +106,7 @@ def begin(
     """
     metadata = clean(obj)
     pinned = metadata.get("resourceVersion") not in (None, "", "0")
-    for name in (*_KEPT, "resourceVersion"):
+    for name in (*_SYSTEM, "resourceVersion"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = names.generate_name(metadata["generateName"], random(8))
@@ -142,10 +138,10 @@ def carry_over(new: Object, old: Object) -> None:
 def mark_deleted(obj: Object, deletion: datetime, grace_seconds: int) -> None:
     """Note that ``obj`` is to go at ``deletion``."""
     metadata = obj["metadata"]
+    if "generation" in metadata and "deletionTimestamp" not in metadata:
+        metadata["generation"] += 1
     metadata["deletionTimestamp"] = rfc3339(deletion)
     metadata["deletionGracePeriodSeconds"] = grace_seconds
-    if "generation" in metadata:
-        metadata["generation"] += 1
 
 
 def gone(obj: Mapping[str, Any]) -> bool:
@@ -164,10 +160,6 @@ def validate(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fiel
     found: list[FieldError] = []
     if not metadata.get("name"):
         found.append(fields.required("metadata.name", "name or generateName is required"))
-    elif old is None:
-        found += _segment_errors("name", metadata["name"])
-        if metadata.get("generateName"):
-            found += _segment_errors("generateName", metadata["generateName"])
     found += _map_errors(metadata)
     if "ownerReferences" in metadata:
         found += _owner_errors(metadata["ownerReferences"])
@@ -175,11 +167,21 @@ def validate(obj: Mapping[str, Any], old: Mapping[str, Any] | None) -> list[Fiel
     if "finalizers" in metadata:
         found += _finalizer_errors(metadata, before)
     if before is not None:
-        found += [
+        changed = [
             fields.invalid(f"metadata.{name}", metadata.get(name), "field is immutable")
             for name in _IMMUTABLE
             if metadata.get(name) != before.get(name)
         ]
+        found += changed * 2  # upstream looks twice, and tells so in its causes
+    return found
+
+
+def path_errors(obj: Mapping[str, Any]) -> list[FieldError]:
+    """Why a new object's name cannot be part of a path; asked when nothing else is wrong."""
+    metadata = obj["metadata"]
+    found = _segment_errors("name", metadata["name"])
+    if metadata.get("generateName"):
+        found += _segment_errors("generateName", metadata["generateName"])
     return found
 
 
@@ -239,14 +241,14 @@ def _segment_errors(field: str, name: str) -> list[FieldError]:
 def _owner_errors(references: list[dict[str, Any]]) -> list[FieldError]:
     found: list[FieldError] = []
     first = ""
-    for index, reference in enumerate(references):
-        path = f"metadata.ownerReferences[{index}]"
+    path = "metadata.ownerReferences"
+    for reference in references:
         for name, message in _OWNER:
             if not reference.get(name):
                 found.append(fields.invalid(f"{path}.{name}", reference.get(name) or "", message))
         if (reference.get("apiVersion"), reference.get("kind")) == ("v1", "Event"):
             message = "/v1, Kind=Event is disallowed from being an owner"
-            found.append(fields.invalid(path, reference, message))
+            found.append(fields.invalid(path, _in_order(reference), message))
         if reference.get("controller"):
             current = f"{reference.get('kind')}/{reference.get('name')}"
             if first:
@@ -254,10 +256,17 @@ def _owner_errors(references: list[dict[str, Any]]) -> list[FieldError]:
                     "Only one reference can have Controller set to true. "
                     f'Found "true" in references for {first} and {current}'
                 )
-                found.append(fields.invalid("metadata.ownerReferences", references, message))
+                shown = [_in_order(one) for one in references]
+                found.append(fields.invalid(path, shown, message))
             else:
                 first = current
     return found
+
+
+def _in_order(reference: Mapping[str, Any]) -> Object:
+    """With its members in the order of Go's type."""
+    names = (*(name for name, _ in _OWNER), "controller", "blockOwnerDeletion")
+    return {name: reference[name] for name in names if name in reference}
 
 
 def _finalizer_errors(
@@ -268,6 +277,11 @@ def _finalizer_errors(
     for name in finalizers:
         for problem in _key_problems(name):
             found.append(fields.invalid("metadata.finalizers", name, problem))
+    found += [
+        fields.invalid(f"metadata.finalizers[{index}]", name, _NOT_STANDARD)
+        for index, name in enumerate(finalizers)
+        if "/" not in name and name not in _STANDARD
+    ]
     if _ORPHAN in finalizers and _FOREGROUND in finalizers:
         message = f"finalizer {_ORPHAN} and {_FOREGROUND} cannot be both set"
         found.append(fields.invalid("metadata.finalizers", finalizers, message))
@@ -279,5 +293,5 @@ def _finalizer_errors(
                 "no new finalizers can be added if the object is being deleted, "
                 f"found new finalizers []string{{{shown}}}"
             )
-            found.append(fields.forbidden("metadata.finalizers", message))
+            found += [fields.forbidden("metadata.finalizers", message)] * 2  # told twice, too
     return found

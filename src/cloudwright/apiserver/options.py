@@ -8,12 +8,14 @@ from cloudwright.apiserver import bodies
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import invalid
 from cloudwright.model import fields
+from cloudwright.apiserver.yamls import repeated_keys
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 
 MANAGER_BYTES_MAX = 128
 APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 _MODES = ("", "Ignore", "Strict", "Warn")
+YAML = "application/yaml"
 _KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -28,7 +30,7 @@ class WriteOptions:
     force: bool = False
     """Take fields that others own (apply only)."""
     doubled: tuple[str, ...] = ()
-    """Fields that stand twice in the body, unless ``validation`` is ``Ignore``."""
+    """What is said of fields that stand twice in the body, unless ``validation`` is ``Ignore``."""
 
 
 def read(call: Call, media_type: str = "") -> WriteOptions:
@@ -67,7 +69,11 @@ def with_doubled(wanted: WriteOptions, call: Call, obj: Object) -> WriteOptions:
     """The options with what stands twice in the body of ``call``, which was decoded as ``obj``."""
     if wanted.validation == "Ignore":
         return wanted
-    found = bodies.duplicates(call.request.body, obj)
+    body = call.request.body
+    if bodies.media_type(call.request.headers) == YAML:
+        found = [f'line {at}: key "{key}" already set in map' for at, key in repeated_keys(body)]
+    else:
+        found = [f'duplicate field "{path}"' for path in bodies.duplicates(body, obj)]
     return replace(wanted, doubled=tuple(found)) if found else wanted
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from cloudwright.apiserver import bodies, jsonpatches, strategic
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError, bad_request, unsupported_media_type
+from cloudwright.apiserver.gojson import mismatch
 from cloudwright.apiserver.jsonpatches import OPERATIONS_MAX, JsonPatchError
 from cloudwright.model import schemas
 from cloudwright.model.objects import Object
@@ -32,13 +31,16 @@ class Patch:
         strict = call.query.get("fieldValidation") != "Ignore" and self._kind != STRATEGIC
         prefix = "error decoding patch: " if strict else ""
         try:
-            self._body = bodies.decode(call.request.body, "application/json")
-        except ApiError as error:
-            raise bad_request(f"{prefix}{error.message}") from error
+            self._body = orjson.loads(call.request.body)
+            bodies.check_encodes(self._body)
+        except orjson.JSONDecodeError:
+            problem, self._body = bodies.as_go(call.request.body)
+            if problem:
+                raise bad_request(f"{prefix}{problem}") from None
         if self._kind == JSON_PATCH:
             if not isinstance(self._body, list):
                 into = "[]handlers.jsonPatchOp" if strict else "jsonpatch.Patch"
-                raise bad_request(prefix + _mismatch(self._body, into))
+                raise bad_request(prefix + mismatch(self._body, into))
             if len(self._body) > OPERATIONS_MAX:
                 message = (
                     "Request entity too large: "
@@ -47,7 +49,7 @@ class Patch:
                 )
                 raise ApiError(413, "RequestEntityTooLarge", message)
         elif not isinstance(self._body, dict):
-            raise bad_request(prefix + _mismatch(self._body, "map[string]interface {}"))
+            raise bad_request(prefix + mismatch(self._body, "map[string]interface {}"))
 
     def apply(self, obj: Object) -> Object:
         """The changed object; ``obj`` itself may be changed.
@@ -80,12 +82,6 @@ class Patch:
             if error.http_status == 422:
                 raise ApiError(422, "Invalid", REJECTED, details={}) from error
             raise ApiError(error.http_status, "", str(error)) from error
-
-
-def _mismatch(value: Any, into: str) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
-    what = names.get(type(value), "number")
-    return f"json: cannot unmarshal {what} into Go value of type {into}"
 
 
 def _effective(call: Call, kind: str) -> str:

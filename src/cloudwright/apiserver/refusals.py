@@ -38,8 +38,7 @@ def raise_invalid(call: Call, name: str, found: Sequence[FieldError]) -> None:
         ApiError: 422, there is at least one.
     """
     if found:
-        unique = list({str(error): error for error in found}.values())
-        causes = [error.as_cause() for error in unique]
+        causes = [error.as_cause() for error in found]
         raise invalid(call.group, call.served.resource.kind, name, causes)
 
 
@@ -124,7 +123,7 @@ def _other_kind(call: Call, obj: Object, api_version: object, kind: object) -> A
 def patch_refused(call: Call, patched: Object, message: str) -> ApiError:
     """422: what the patch in the call makes of the object cannot be read."""
     if bodies.media_type(call.request.headers) == "application/strategic-merge-patch+json":
-        text = strategic.shown(orjson.loads(call.request.body))
+        text = strategic.shown(bodies.as_go(call.request.body)[1])
     else:
         found = patched.get("metadata")
         if isinstance(found, dict):

@@ -89,6 +89,13 @@ class Served:
         """``PodList`` and so on."""
         return f"{self.resource.kind}List"
 
+    @property
+    def bare(self) -> bool:
+        """Whether items of its lists leave out their version and kind, as upstream's built-in
+        kinds do.
+        """
+        return self.patch_keys and not self.custom
+
     def key(self, namespace: str, name: str) -> str:
         """The store key of an object."""
         return f"{self.storage}{namespace}/{name}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from cloudwright.apiserver import encoding
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import bad_request
+from cloudwright.apiserver.errors import ApiError, bad_request
 from cloudwright.model.objects import Object
 
 _OTHERS = ("application/vnd.kubernetes.protobuf", "application/yaml")
 """Encodings that the face makes of JSON (``negotiation``)."""
+_PARTIAL = re.compile("as=partialobjectmetadata(list)?\\b")
 Form = Literal["plain", "table", "partial"]
 
 
@@ -43,6 +45,27 @@ def wanted(call: Call) -> Form:
     return form_of(call.request.headers.get("accept", ""))
 
 
+def check_partial(call: Call, *, single: bool) -> None:
+    """Refuse one object as a list of metadata, and a list as the metadata of one.
+
+    Raises:
+        ApiError: 406.
+    """
+    accept = call.request.headers.get("accept", "").lower()
+    asked = _PARTIAL.search(accept)
+    if asked is None or (asked[1] is None) == single:
+        return
+    resource = call.served.resource
+    package = "unstructured" if call.served.custom else resource.group.partition(".")[0] or "core"
+    kind = "Unstructured" if call.served.custom else resource.kind
+    if single:
+        wanted, what = "PartialObjectMetadataList", f"not a list (*{package}.{kind})"
+    else:
+        wanted, what = "PartialObjectMetadata", f"a list (*{package}.{kind}List)"
+    message = f"you requested {wanted}, but the requested object is {what}"
+    raise ApiError(406, "NotAcceptable", message)
+
+
 def table(
     call: Call, objects: Sequence[Object], metadata: dict[str, Any], now: Any
 ) -> dict[str, Any]:
@@ -56,13 +79,16 @@ def table(
 
     include = call.query.get("includeObject") or "Metadata"
     if include not in ("None", "Metadata", "Object"):
-        raise bad_request(f'includeObject: "{include}" is not one of None, Metadata, Object')
+        raise bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
+            "must be 'Metadata', 'Object', 'None', or empty"
+        )
     result: dict[str, Any] = tables.table(
         call.served.resource, call.served.columns, objects, metadata, now
     )
     for row, obj in zip(result["rows"], objects, strict=True):
         if include == "None":
-            row.pop("object", None)
+            row["object"] = None
         else:
             row["object"] = obj if include == "Object" else encoding.partial(obj)
     return result

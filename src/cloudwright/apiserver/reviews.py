@@ -117,7 +117,10 @@ def user_info(user: User) -> dict[str, Any]:
 
 
 def _body(resource: Resource, request: Request) -> dict[str, Any]:
-    body = without_nulls(bodies.decode_object(request.body, bodies.media_type(request.headers)))
+    try:
+        body = without_nulls(bodies.parse(request.body, bodies.media_type(request.headers)))
+    except bodies.UnreadableError as error:
+        raise bodies.unrecognized(resource.kind, str(error), request.body) from error
     if body.get("kind", resource.kind) != resource.kind:
         raise bad_request(f"kind: {body.get('kind')!r} is not {resource.kind!r}")
     body = {**body, "apiVersion": resource.api_version, "kind": resource.kind}

@@ -10,7 +10,20 @@ from cloudwright.model import selectors
 from cloudwright.model.objects import Object
 from cloudwright.model.selectors import FieldRequirement, FieldSelector, LabelSelector
 
-_ALIASES = {"source": "source.component", "reportingController": "reportingComponent"}
+_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_ALIASES = {
+    "source": "source.component",
+    "reportingController": "reportingComponent",
+    "spec.host": "spec.nodeName",
+    "status.successful": "status.succeeded",
+    **{f"regarding.{name}": f"involvedObject.{name}" for name in _INVOLVED},
+}
+_ZERO = {
+    "spec.hostNetwork": "false",
+    "spec.unschedulable": "false",
+    "status.replicas": "0",
+    "status.succeeded": "0",
+}
 _ANY_LABELS = LabelSelector()
 _ANY_FIELDS = FieldSelector()
 
@@ -46,16 +59,34 @@ def of(call: Call) -> Selection:
         fields = selectors.parse_fields(field_text)
     except ValueError as error:
         raise bad_request(str(error)) from error
-    known = {"metadata.name", *call.served.field_paths}
-    if call.served.resource.namespaced:
-        known.add("metadata.namespace")
-    for path in fields.paths:
-        if path not in known:
-            raise bad_request(f"field label not supported: {path}")
-    requirements = tuple(
-        FieldRequirement(_ALIASES.get(one.path, one.path), one.operator, one.value)
-        for one in fields.requirements
-    )
+    for one in fields.requirements:
+        _check_known(call, one.path)
+    requirements = tuple(map(_resolved, fields.requirements))
     if call.verb == "watch" and call.name:
         requirements += (FieldRequirement("metadata.name", "=", call.name),)
     return Selection(labels, FieldSelector(requirements))
+
+
+def _resolved(one: FieldRequirement) -> FieldRequirement:
+    path = _ALIASES.get(one.path, one.path)
+    return FieldRequirement(path, one.operator, one.value, _ZERO.get(path, ""))
+
+
+def _check_known(call: Call, path: str) -> None:
+    """Refuse a field that cannot be selected by. Raises ``ApiError`` 400."""
+    resource, own = call.served.resource, call.served.field_paths
+    if path == "metadata.name" or path in own:
+        return
+    plain = not own and not call.served.custom
+    if path == "metadata.namespace" and (resource.namespaced or plain):
+        return
+    if plain:
+        raise bad_request(
+            f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+        )
+    if resource.kind == "Job":
+        raise bad_request(f'field label "{path}" not supported for Job')
+    if resource.kind == "ResourceSlice":
+        kind = f"{resource.api_version}, Kind={resource.kind}"
+        raise bad_request(f"field label not supported for {kind}: {path}")
+    raise bad_request(f"field label not supported: {path}")

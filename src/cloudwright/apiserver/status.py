@@ -9,7 +9,7 @@ from cloudwright.apiserver.replies import reply_json
 from cloudwright.client.transport import Reply
 
 # Upstream's Status has details then, even empty ones: paths, methods, patches.
-EMPTY_DETAILS = frozenset({403, 404, 405, 406, 422})
+EMPTY_DETAILS = frozenset({403, 404, 405, 422})
 
 
 def failure(error: ApiError) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def failure(error: ApiError) -> dict[str, Any]:
     }
     if error.reason:  # upstream has none for errors that no one expected
         body["reason"] = error.reason
-    if error.details or error.http_status in EMPTY_DETAILS:
+    if error.details or error.detailed or error.http_status in EMPTY_DETAILS:
         body["details"] = error.details
     body["code"] = error.http_status
     return body

@@ -152,6 +152,8 @@ def _shown(core: ApiCore, call: Call, found: list[Object], *, single: bool) -> R
         kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
     if single:
         return reply_json(200, found[0])
+    if form == "plain":
+        found = [encoding.bare(obj) for obj in found]
     listed = {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": found}
     return reply_json(200, listed)
 

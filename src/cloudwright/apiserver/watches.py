@@ -18,6 +18,8 @@ from cloudwright.apiserver.store.interface import Event
 from cloudwright.model.objects import Object
 
 Kind = Literal["ADDED", "MODIFIED", "DELETED"]
+_DIGITS_MAX = 19
+"""Of revisions, which are 64-bit integers."""
 Render = Callable[[Object], bytes]
 """An object in the watcher's form, as JSON."""
 
@@ -53,7 +55,7 @@ def shown(event: Event, served: Served, chosen: Selection, render: Render | None
 
 def bookmark(served: Served, revision: int, *, initial_end: bool = False) -> bytes:
     """A ``BOOKMARK``: every event up to ``revision`` was sent."""
-    metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata: dict[str, object] = {"resourceVersion": str(revision)}
     if initial_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     resource = served.resource
@@ -65,11 +67,28 @@ def bookmark(served: Served, revision: int, *, initial_end: bool = False) -> byt
     )
 
 
-def around_bookmark(served: Served, *, initial_end: bool = False) -> tuple[bytes, bytes]:
-    """What is before and after the revision in a ``BOOKMARK`` line."""
-    line = bookmark(served, 0, initial_end=initial_end)
-    before, _, after = line.partition(b'"resourceVersion":"0"')
-    return before + b'"resourceVersion":"', b'"' + after
+def around_bookmark(
+    served: Served, encode: Callable[[bytes], bytes] | None = None, *, initial_end: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """What is before and after the revision in a ``BOOKMARK``: by the number of the revision's
+    digits, from one on. One pair does for text; what ``encode`` makes has lengths in it.
+    """
+    digits = range(1, 2 if encode is None else _DIGITS_MAX + 1)
+    return [_around(served, encode, count, initial_end=initial_end) for count in digits]
+
+
+def _around(
+    served: Served, encode: Callable[[bytes], bytes] | None, digits: int, *, initial_end: bool
+) -> tuple[bytes, bytes]:
+    one, other = (
+        bookmark(served, int(digit * digits), initial_end=initial_end) for digit in "12"
+    )
+    if encode is not None:
+        one, other = encode(one), encode(other)
+    # Where they differ is the revision.
+    at = next(index for index, byte in enumerate(one) if byte != other[index])
+    assert one[at : at + digits] == b"1" * digits, "a bookmark has its revision once"
+    return one[:at], one[at + digits :]
 
 
 def _kind(event: Event, chosen: Selection) -> tuple[Kind | None, bool]:

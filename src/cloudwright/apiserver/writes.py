@@ -346,6 +346,8 @@ async def _admit(
     if not found:
         for rule in core.admission:
             found += await rule.validate(review)
+    if not found and old is None:
+        found = metadata.path_errors(obj)
     raise_invalid(call, name_of(obj), found)
     _noted(call, review)
     return obj

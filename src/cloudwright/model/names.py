@@ -29,17 +29,19 @@ def _wrong(message: str, regex: str, *examples: str) -> str:
     return f"{message} (e.g. {shown}, regex used for validation is '{regex}')"
 
 
-def _too_long(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+def _too_long(limit: int, unit: str = "characters") -> str:
+    return f"must be no more than {limit} {unit}"
 
 
 class _Rule:
     """What a name must look like, made once: names are checked with every write."""
 
-    __slots__ = ("_limit", "_matches", "_message")
+    __slots__ = ("_limit", "_matches", "_message", "_unit")
 
-    def __init__(self, limit: int, message: str, regex: str, *examples: str) -> None:
-        self._limit = limit
+    def __init__(
+        self, limit: int, message: str, regex: str, *examples: str, unit: str = "characters"
+    ) -> None:
+        self._limit, self._unit = limit, unit
         self._matches = re.compile(regex).fullmatch
         self._message = _wrong(message, regex, *examples)
 
@@ -48,7 +50,7 @@ class _Rule:
         fits = self._matches(text) is not None
         if fits and len(text) <= self._limit:  # what matches is ASCII
             return []
-        problems = [] if len(text.encode()) <= self._limit else [_too_long(self._limit)]
+        problems = [] if len(text.encode()) <= self._limit else [_too_long(self._limit, self._unit)]
         return problems if fits else [*problems, self._message]
 
 
@@ -91,6 +93,7 @@ _VALUE = _Rule(
     "MyValue",
     "my_value",
     "12345",
+    unit="bytes",
 )
 _KEY = _Rule(
     SUBDOMAIN_MAX,

@@ -12,6 +12,7 @@ from cloudwright.model import golang
 from cloudwright.model.golang import GoError
 from cloudwright.model.objects import Object
 
+_MAGIC = b"k8s\0"
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 
 
@@ -29,6 +30,21 @@ def decode_json(body: bytes) -> bytes:
         return golang.decode(body)
     except GoError as error:
         raise ProtobufError(str(error)) from error
+
+
+def problem(body: bytes) -> str:
+    """Why a body cannot be read, in upstream's words where it is no message at all."""
+    if not body.startswith(_MAGIC):
+        return (
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
+    if len(body) == len(_MAGIC):
+        return "empty body"
+    try:
+        golang.decode(body)
+    except GoError as error:
+        return "unexpected EOF" if error.kind == "malformed" else str(error)
+    return ""
 
 
 def decode(body: bytes) -> Object:

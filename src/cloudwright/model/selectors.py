@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cloudwright.model.names import label_value_problems, qualified_name_problems
+from cloudwright.model import label_grammar
+from cloudwright.model.label_grammar import Operator
 
-Operator = Literal["=", "!=", "in", "notin", "exists", "!", ">", "<"]
-
-_TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
 _EXPRESSIONS: dict[str, Operator] = {
     "In": "in",
     "NotIn": "notin",
@@ -87,10 +85,13 @@ class FieldRequirement:
     path: str
     operator: Literal["=", "!="]
     value: str
+    zero: str = ""
+    """What an absent field counts as."""
 
     def matches(self, obj: Mapping[str, Any]) -> bool:
-        """Whether the object's field fulfils it; an absent field counts as the empty text."""
-        return (field_text(obj, self.path) == self.value) == (self.operator == "=")
+        """Whether the object's field fulfils it."""
+        found = field_text(obj, self.path) or self.zero
+        return (found == self.value) == (self.operator == "=")
 
     def __str__(self) -> str:
         escaped = re.sub(r"([\\,=])", r"\\\1", self.value)
@@ -134,19 +135,7 @@ def parse_labels(text: str | None) -> LabelSelector:
     Raises:
         ValueError: the text is no selector, or a key or value is not allowed as a label.
     """
-    tokens = _tokens(text or "")
-    requirements: list[Requirement] = []
-    at = 0
-    while at < len(tokens):
-        if requirements:
-            if tokens[at] != ",":
-                raise _unparsable(text, f'found "{tokens[at]}", expected ","')
-            at += 1
-        requirement, at = _requirement(tokens, at, text)
-        requirements.append(requirement)
-    for requirement in requirements:
-        _check(requirement)
-    return LabelSelector(tuple(requirements))
+    return LabelSelector(tuple(Requirement(*term) for term in label_grammar.parse(text or "")))
 
 
 def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
@@ -173,7 +162,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
             raise ValueError(f"operator {expression['operator']} {need} values")
         requirements.append(Requirement(str(expression.get("key", "")), operator, values))
     for requirement in requirements:
-        _check(requirement)
+        label_grammar.check(requirement.key, requirement.operator, requirement.values)
     return LabelSelector(tuple(requirements))
 
 
@@ -194,10 +183,12 @@ def parse_fields(text: str | None) -> FieldSelector:
     """
     requirements = []
     for term in _terms(text or ""):
-        match = re.fullmatch(r"([^=!\\]+)(==|!=|=)(.*)", term, re.DOTALL)
+        match = re.match(r"(.*?)(!=|==|=)", term, re.DOTALL)
         if match is None:
-            raise ValueError(f'invalid field selector "{term}": write FIELD=VALUE or FIELD!=VALUE')
-        requirements.append(_field(match[1].strip(), match[2], match[3]))
+            raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")
+        operator: Literal["=", "!="] = "!=" if match[2] == "!=" else "="
+        value = _unescaped(term[match.end() :])
+        requirements.append(FieldRequirement(match[1].strip(), operator, value))
     return FieldSelector(tuple(requirements))
 
 
@@ -218,88 +209,12 @@ def _terms(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _field(path: str, operator: str, raw: str) -> FieldRequirement:
-    if re.fullmatch(r"(?:[^\\=]|\\[\\,=])*", raw, re.DOTALL) is None:
-        raise ValueError(f'invalid field selector value "{raw}": write "\\=" and "\\\\" in a value')
-    value = re.sub(r"\\([\\,=])", r"\1", raw)
-    return FieldRequirement(path, "!=" if operator == "!=" else "=", value)
-
-
-def _tokens(text: str) -> list[str]:
-    tokens, at = [], 0
-    text = text.rstrip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _unparsable(text, f'unexpected "{text[at]}"')
-        tokens.append(match[1])
-        at = match.end()
-    return tokens
-
-
-def _requirement(tokens: list[str], at: int, text: str | None) -> tuple[Requirement, int]:
-    word = _word(tokens, at, text, "a key", also="!")
-    if word == "!":
-        return Requirement(_word(tokens, at + 1, text, "a key"), "!"), at + 2
-    following = tokens[at + 1] if at + 1 < len(tokens) else ","
-    match following:
-        case ",":
-            return Requirement(word, "exists"), at + 1
-        case "=" | "==" | "!=" | ">" | "<":
-            operator: Operator = "=" if following == "==" else following
-            # "a=" and "a=,b" mean the empty value
-            if at + 2 >= len(tokens) or tokens[at + 2] == ",":
-                return Requirement(word, operator, ("",)), at + 2
-            return Requirement(word, operator, (_word(tokens, at + 2, text, "a value"),)), at + 3
-        case "in" | "notin":
-            values, end = _set(tokens, at + 2, text)
-            return Requirement(word, following, values), end
-    raise _unparsable(text, f'found "{following}", expected an operator: = == != in notin')
-
-
-def _set(tokens: list[str], at: int, text: str | None) -> tuple[tuple[str, ...], int]:
-    if at >= len(tokens) or tokens[at] != "(":
-        raise _unparsable(text, 'expected "(" after in or notin')
-    values: list[str] = []
-    expect_value = True
-    for index in range(at + 1, len(tokens)):
-        word = tokens[index]
-        if word == ")":
-            if expect_value:
-                values.append("")
-            return tuple(sorted(set(values))), index + 1
-        if word == ",":
-            if expect_value:
-                values.append("")
-            expect_value = True
-        elif expect_value:
-            values.append(_word(tokens, index, text, "a value"))
-            expect_value = False
-        else:
-            raise _unparsable(text, f'found "{word}", expected "," or ")"')
-    raise _unparsable(text, 'expected ")" at the end of the list')
-
-
-def _word(tokens: list[str], at: int, text: str | None, what: str, also: str = "") -> str:
-    if at >= len(tokens):
-        raise _unparsable(text, f"expected {what} at the end")
-    token = tokens[at]
-    if token in ("=", "==", "!=", "!", ",", "(", ")", ">", "<") and token != also:
-        raise _unparsable(text, f'found "{token}", expected {what}')
-    return token
-
-
-def _check(requirement: Requirement) -> None:
-    for problem in qualified_name_problems(requirement.key):
-        raise ValueError(f'invalid label key "{requirement.key}": {problem}')
-    for value in requirement.values:
-        if requirement.operator in (">", "<"):
-            if re.fullmatch(r"[+-]?\d+", value) is None:
-                raise ValueError(f'"{requirement.operator}" needs a whole number, not "{value}"')
-            continue
-        for problem in label_value_problems(value):
-            raise ValueError(f'invalid label value "{value}": {problem}')
-
-
-def _unparsable(text: str | None, why: str) -> ValueError:
-    return ValueError(f'unable to parse label selector "{text}": {why}')
+def _unescaped(raw: str) -> str:
+    bad = re.search(r"(?:[^\\,=]|\\[\\,=])*", raw, re.DOTALL)
+    rest = raw[bad.end() :] if bad else ""
+    if rest.startswith("\\"):
+        raise ValueError(f"invalid field selector: invalid escape sequence: {rest[:2]}")
+    if rest:
+        what = f"unescaped character in value: {ord(rest[0])}"
+        raise ValueError(f"invalid field selector: {what}")
+    return re.sub(r"\\([\\,=])", r"\1", raw)

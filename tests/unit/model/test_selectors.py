@@ -45,7 +45,7 @@ def test_label_selectors(text: str, labels: dict[str, str], matches: bool) -> No
      "a=-b", "a=b/c", "n>x", "(", "a//b=c"],
 )  # fmt: skip
 def test_text_that_is_no_selector(text: str) -> None:
-    with pytest.raises(ValueError, match=r"selector|label|whole number"):
+    with pytest.raises(ValueError, match=r"expected|Invalid value|integer"):
         selectors.parse_labels(text)
 
 
@@ -102,9 +102,9 @@ def test_field_selectors() -> None:
     assert parse("a!=b,c=d").paths == {"a", "c"}
 
 
-@pytest.mark.parametrize("text", ["x", "=y", "a=b=c", "a=b\\c"])
+@pytest.mark.parametrize("text", ["x", "a=b=c", "a=b\\c"])
 def test_text_that_is_no_field_selector(text: str) -> None:
-    with pytest.raises(ValueError, match="field selector"):
+    with pytest.raises(ValueError, match="selector"):
         selectors.parse_fields(text)
 
 

@@ -67,7 +67,7 @@ class TokenRequests:
 
 
 def _body(call: Call) -> dict[str, Any]:
-    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    given = bodies.read(call, KIND)
     body = without_nulls(given)
     body.setdefault("kind", KIND)
     body.setdefault("apiVersion", _REQUEST.api_version)

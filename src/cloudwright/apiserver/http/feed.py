@@ -207,7 +207,17 @@ class Feed:
             del self._by_prefix[topic.plan.prefix]
 
 
-def _row(served: Served) -> tuple[str, str, str, bool, str, str, bool, list[str]]:
+def _shown(plan: WatchPlan, event: Event) -> bytes | None:
+    line = watches.shown(event, plan.served, plan.chosen, plan.render)
+    return line if line is None or plan.encode is None else plan.encode(line)
+
+
+def _decides(event: Event) -> bool:
+    """Whether a write changes who may do what."""
+    return event.key.startswith(_RIGHTS) or (event.deleted and event.key.startswith(_HOLDERS))
+
+
+def _row(served: Served) -> tuple[str, str, str, bool, str, str, bool, bool, list[str]]:
     resource = served.resource
     return (
         resource.group,
@@ -219,3 +229,4 @@ def _row(served: Served) -> tuple[str, str, str, bool, str, str, bool, list[str]
         served.view is None and not served.warning,
         sorted({*resource.subresources, "finalize", "binding", "eviction", "token"}),
     )
+        served.bare,

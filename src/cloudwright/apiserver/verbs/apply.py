@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cloudwright.apiserver import bodies, fieldchecks, native, options, writes
+from cloudwright.apiserver import bodies, fieldchecks, native, options, writes, yamls
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError, bad_request, conflict, forbidden
 from cloudwright.apiserver.managed import Managed
@@ -70,9 +70,8 @@ def decode(call: Call, wanted: WriteOptions) -> Object:
     except orjson.JSONDecodeError:
         try:
             patch = bodies.decode(body, "application/yaml")
-        except ApiError as error:
-            text = bodies.yaml_problem(body) or error.message
-            message = f"error decoding YAML: error converting YAML to JSON: {text}"
+        except bodies.UnreadableError as error:
+            message = f"error decoding YAML: error converting YAML to JSON: {error}"
             raise bad_request(message) from error
     if not isinstance(patch, dict):
         what = "array" if isinstance(patch, list) else "string"
@@ -81,7 +80,7 @@ def decode(call: Call, wanted: WriteOptions) -> Object:
             f"unmarshal {what} into Go value of type map[string]interface {{}}"
         )
     if wanted.validation != "Ignore":
-        repeated = bodies.repeated_keys(body)
+        repeated = yamls.repeated_keys(body)
         if repeated:
             lines = [f'line {at}: key "{key}" already set in map' for at, key in repeated]
             if wanted.validation == "Strict":

@@ -93,7 +93,7 @@ async def delete_collection(core: ApiCore, call: Call) -> Reply:
         except ApiError as error:
             if error.http_status != 404:
                 raise
-    items = [encoding.shown_bytes(call.served, record.value) for record in found.records]
+    items = [encoding.item_bytes(call.served, record.value) for record in found.records]
     resource = call.served.resource
     body = encoding.list_bytes(resource.api_version, call.served.list_kind, found.metadata, items)
     return reply(200, body, show.warning_headers(call))
@@ -227,7 +227,7 @@ def parse_options(call: Call) -> Options:
     preconditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds")
     if grace is None:
-        grace = call.query.whole("gracePeriodSeconds")
+        grace = call.query.count("gracePeriodSeconds")
     policy = body.get("propagationPolicy") or call.query.get("propagationPolicy")
     orphan = body.get("orphanDependents")
     if policy and not isinstance(policy, str):

@@ -36,7 +36,7 @@ async def evict(core: ApiCore, call: Call) -> Reply:
     Raises:
         ApiError: 429, the budget does not allow it now; 500, several budgets select the pod.
     """
-    body = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    body = bodies.read(call, "Eviction")
     name = (body.get("metadata") or {}).get("name") or call.name
     if name != call.name:
         raise bad_request("name in URL does not match name in Eviction object")

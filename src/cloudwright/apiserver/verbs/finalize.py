@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 async def finalize(core: ApiCore, call: Call) -> Reply:
     """Replace ``spec.finalizers``; a namespace that is being deleted and has none left goes."""
-    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    given = bodies.read(call)
     writes.check_names(call, given)
     spec = given.get("spec") or {}
     finalizers = spec.get("finalizers") or [] if isinstance(spec, dict) else None

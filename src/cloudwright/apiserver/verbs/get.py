@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
-    bad_request,
+    ApiError,
     not_found,
     revision_problem,
     version_too_large,
@@ -32,7 +32,7 @@ async def _reached(core: ApiCore, call: Call) -> None:
     if version in ("", "0"):
         return
     if not version.isascii() or not version.isdigit():
-        raise bad_request(revision_problem(version))
+        raise ApiError(500, "", revision_problem(version))
     newest = await core.store.newest()
     if int(version) > newest:
         raise version_too_large(int(version), newest)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cloudwright.apiserver import encoding, representation, selection
+from cloudwright.apiserver import encoding, gojson, listoptions, representation, selection
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     CompactedError,
@@ -26,6 +28,7 @@ from cloudwright.client.transport import Reply
 if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
 _SELECTED_PAGE = 500
 """Records that are read at once while looking for selected ones."""
 
@@ -53,7 +56,7 @@ async def list_(core: ApiCore, call: Call) -> Reply:
     form = representation.wanted(call)
     await core.conversions.ready(served, (record.value for record in found.records))
     if form == "plain":
-        items = [encoding.shown_bytes(served, record.value) for record in found.records]
+        items = [encoding.item_bytes(served, record.value) for record in found.records]
         api_version = served.resource.api_version
         body = encoding.list_bytes(api_version, served.list_kind, found.metadata, items)
         return reply(200, body, headers)
@@ -61,6 +64,7 @@ async def list_(core: ApiCore, call: Call) -> Reply:
     if form == "table":
         table = representation.table(call, objects, found.metadata, core.clock.now())
         return reply_json(200, table, headers)
+    representation.check_partial(call, single=False)
     partial = {
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
@@ -76,6 +80,7 @@ async def find(core: ApiCore, call: Call) -> Found:
     Raises:
         ApiError: 400, a parameter is wrong; 410, the revision or token is no longer kept.
     """
+    listoptions.check(call)
     chosen = selection.of(call)
     limit = call.query.count("limit") or 0
     start = await _start(core, call)
@@ -160,10 +165,6 @@ async def _start(core: ApiCore, call: Call) -> Start:
         revision, name = _parse_token(token)
         return Start(revision, call.served.prefix(call.namespace) + name)
     if not version:
-        if match:
-            raise bad_request(
-                "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
         return Start(0, "")
     if not version.isascii() or not version.isdigit():
         raise bad_request(f"invalid resource version: {revision_problem(version)}")
@@ -171,11 +172,7 @@ async def _start(core: ApiCore, call: Call) -> Start:
     if int(version) > newest:
         raise version_too_large(int(version), newest)
     if match == "Exact":
-        if version == "0":
-            raise bad_request('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
         return Start(int(version), "")
-    if match not in ("", "NotOlderThan"):
-        raise bad_request(f'resourceVersionMatch "{match}" is not one of Exact, NotOlderThan')
     # NotOlderThan, and lists without a match: the newest state is never older.
     return Start(0, "")
 
@@ -187,10 +184,29 @@ def _token(revision: int, name: str) -> str:
 
 def _parse_token(token: str) -> tuple[int, str]:
     try:
-        raw = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        revision, name = raw["rv"], raw["start"]
-        if not isinstance(revision, int) or revision < 1 or not isinstance(name, str):
-            raise ValueError("wrong types")
-    except (ValueError, KeyError, TypeError) as error:
-        raise bad_request("continue key is not valid: it must come from a list before") from error
+        return _token_parts(token)
+    except ValueError as error:
+        raise bad_request(f"invalid continue token: {error}") from error
+
+
+def _token_parts(token: str) -> tuple[int, str]:
+    wrong = "continue key is not valid"
+    bad = _NOT_BASE64.search(token)
+    if bad is not None or len(token) % 4 == 1:
+        at = bad.start() if bad is not None else len(token) // 4 * 4
+        raise ValueError(f"{wrong}: illegal base64 data at input byte {at}")
+    body = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    if problem := gojson.syntax_error(body):
+        raise ValueError(f"{wrong}: {problem}")
+    found = json.loads(body.decode(errors="replace"))
+    raw = found if isinstance(found, dict) else {}
+    if raw.get("v") != "meta.k8s.io/v1":
+        what = "server does not recognize this encoded version"
+        raise ValueError(f"{wrong}: {what} {raw.get('v', '')}")
+    revision, name = raw.get("rv"), raw.get("start")
+    if not isinstance(revision, int) or revision < 1:
+        what = "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
+        raise ValueError(f"{wrong}: {what}")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{wrong}: encoded start key empty (version meta.k8s.io/v1)")
     return revision, name

@@ -21,7 +21,7 @@ _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Suc
 
 async def bind(core: ApiCore, call: Call) -> Reply:
     """``POST pods/NAME/binding``: give the pod to a node. Each pod is bound once."""
-    binding = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    binding = bodies.read(call, "Binding")
     target = binding.get("target") or {}
     node = target.get("name")
     if not node or target.get("kind", "Node") != "Node":

@@ -54,7 +54,7 @@ class _Change:
         self.options = options.read(call, kind)
         self._patch = self._applied = self._given = None
         if call.verb == "update":
-            self._given = bodies.decode_object(call.request.body, kind)
+            self._given = bodies.read(call, "Scale")
         elif kind == apply.MEDIA_TYPE:
             self._applied = apply.decode(call, self.options)
             apply.check(self._applied, SCALE, "Scale")

@@ -31,6 +31,7 @@ def record(core: ApiCore, call: Call, found: Record, status: int = 200) -> Reply
         return reply(status, encoding.shown_bytes(call.served, found.value), headers)
     obj = encoding.shown(call.served, found.value)
     if form == "partial":
+        representation.check_partial(call, single=True)
         return reply_json(status, encoding.partial(obj), headers)
     metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
     body: dict[str, Any] = representation.table(call, [obj], metadata, core.clock.now())

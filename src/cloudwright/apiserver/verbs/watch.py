@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import anyio
 import orjson
 
-from cloudwright.apiserver import encoding, representation, selection, watches
+from cloudwright.apiserver import encoding, listoptions, representation, selection, watches
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     ApiError,
     StoreError,
-    bad_request,
     from_store,
-    invalid,
     revision_problem,
     version_too_large,
 )
@@ -203,12 +201,12 @@ def _table(core: ApiCore, call: Call, obj: Object) -> bytes:
 
 async def _options(core: ApiCore, call: Call) -> Options:
     query = call.query
-    version, match = query.get("resourceVersion"), query.get("resourceVersionMatch")
+    listoptions.check(call)
+    version = query.get("resourceVersion")
     if version and (not version.isascii() or not version.isdigit()):
-        raise bad_request(f"invalid resource version: {revision_problem(version)}")
+        raise ApiError(500, "", revision_problem(version))
     bookmarks = query.flag("allowWatchBookmarks")
     wants_initial = query.get("sendInitialEvents")
-    _check_initial(wants_initial, match)
     after = int(version) if version and version != "0" else None
     if after is not None and after > await core.store.newest():
         raise version_too_large(after, await core.store.newest())
@@ -222,18 +220,3 @@ async def _options(core: ApiCore, call: Call) -> Options:
         bookmarks=bookmarks,
         seconds=min(seconds, limit) if seconds else limit,
     )
-
-
-def _check_initial(wants_initial: str, match: str) -> None:
-    if wants_initial and match != "NotOlderThan":
-        message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    elif match and not wants_initial:
-        message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-    else:
-        return
-    cause = {
-        "reason": "FieldValueForbidden",
-        "message": f"Forbidden: {message}",
-        "field": "resourceVersionMatch",
-    }
-    raise invalid("meta.k8s.io", "ListOptions", "", [cause])

@@ -192,6 +192,9 @@ class BlockingClient:
                 whole[part] = (whole.get(part) or []) + (page.get(part) or [])
             token = str(page.get("metadata", {}).pop("continue", "") or "")
             if not token:
+                if part == "items":  # lists of built-in kinds do not repeat their kind
+                    head = {"apiVersion": resource.api_version, "kind": resource.kind}
+                    whole["items"] = [{**head, **item} for item in whole.get("items") or []]
                 return dict(whole)
 
     def write(

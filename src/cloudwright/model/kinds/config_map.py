@@ -7,18 +7,21 @@ from cloudwright.model.fields import FieldError
 from cloudwright.model.kinds.spec import IMMUTABLE, KindSpec, mapping, wrong
 from cloudwright.model.objects import Object
 
+SIZE_MAX = 1 << 20
+"""Bytes of all values together."""
+
 
 def data_errors(obj: Object, old: Object | None, *kinds: str) -> list[FieldError]:
     """Keys and immutability of a ConfigMap's or Secret's data."""
     found: list[FieldError] = []
-    seen: set[str] = set()
+    last = mapping(obj, kinds[-1]) if len(kinds) > 1 else {}
     for kind in kinds:
         for key in mapping(obj, kind):
             found += wrong(f"{kind}[{key}]", key, names.config_key_problems(key))
-            if key in seen:
-                message = f"duplicate of key present in {kinds[0]}"
+            if key in last and kind != kinds[-1]:
+                message = f"duplicate of key present in {kinds[-1]}"
                 found.append(fields.invalid(f"{kind}[{key}]", key, message))
-            seen.add(key)
+    found += _size_errors(obj, kinds)
     if old is not None and old.get("immutable"):
         if not obj.get("immutable"):
             message = "field is immutable when `immutable` is set"
@@ -28,6 +31,18 @@ def data_errors(obj: Object, old: Object | None, *kinds: str) -> list[FieldError
                 message = f"{IMMUTABLE} when `immutable` is set"
                 found.append(fields.forbidden(kind, message))
     return found
+
+
+def _size_errors(obj: Object, kinds: tuple[str, ...]) -> list[FieldError]:
+    if sum(sum(map(len, mapping(obj, kind).values())) for kind in kinds) * 4 <= SIZE_MAX:
+        return []  # whatever characters they are
+    size = 0
+    for kind in kinds:
+        for value in mapping(obj, kind).values():
+            plain = obj.get("kind") == "ConfigMap" and kind == "data"
+            size += len(value.encode()) if plain else len(value) // 4 * 3 - value[-2:].count("=")
+    where = "data" if len(kinds) == 1 else "[]"
+    return [fields.too_long(where, SIZE_MAX)] if size > SIZE_MAX else []
 
 
 def _check(config_map: Object, old: Object | None) -> list[FieldError]:

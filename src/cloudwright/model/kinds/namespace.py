@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from cloudwright.model import names, resources
 from cloudwright.model.kinds.spec import KindSpec
+from cloudwright.model.objects import Object
+
+OWN_LABEL = "kubernetes.io/metadata.name"
+
+
+def _defaults(namespace: Object) -> None:
+    metadata = namespace["metadata"]
+    if name := metadata.get("name"):
+        labels = metadata.get("labels")
+        if labels is None:
+            labels = metadata["labels"] = {}
+        labels[OWN_LABEL] = name
+
 
 SPEC = KindSpec(
     resources.NAMESPACE,
+    _defaults,
     initial_status=lambda _namespace: {"phase": "Active"},
     name_problems=names.dns_label_problems,
 )
