@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
 
 from cloudwright._base.environment import variable
 from cloudwright._base.errors import CloudwrightError
@@ -102,6 +100,9 @@ def native_binary() -> Path:
     Raises:
         CloudwrightError: it is nowhere.
     """
+    import sysconfig
+    from shutil import which
+
     candidates = [
         variable("CLOUDWRIGHT_NATIVE"),
         Path(sys.executable).parent / "cloudwright-native",

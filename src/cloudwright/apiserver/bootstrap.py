@@ -11,8 +11,9 @@ import orjson
 
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.apiserver import definitions, encoding, services, sharing, sweeping
-from cloudwright.apiserver.admission import Admission, chain, priorities
+from cloudwright.apiserver import encoding, sweeping
+from cloudwright.apiserver.admission import Admission, priorities
+from cloudwright.apiserver.admission.deferred import Deferred
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
@@ -44,14 +45,14 @@ async def start(
         CloudwrightError: a namespace cannot be made.
     """
     core = ApiCore(store, authorizer, config=config, clock=clock, admission=admission)
-    await definitions.load(core, SYSTEM)
+    await _load_definitions(core)
     await _load_addresses(core)
     for name in NAMESPACES:
         await _ensure_namespace(core, name)
     if isinstance(authorizer, ChainAuthorizer):
         await upkeep.ensure(core)
     await _ensure_flows_and_priorities(core)
-    core.admission.append(chain.standard(core, authorizer))
+    core.admission.append(Deferred(core, authorizer))
     return core
 
 
@@ -69,6 +70,8 @@ async def running(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweeping.run, core)
         if not store.exclusive:
+            from cloudwright.apiserver import sharing
+
             follower = sharing.Follower(core)
             store.listen(follower)
             core.addresses.begin_at(secrets.randbelow(core.addresses.network.num_addresses))
@@ -80,8 +83,18 @@ async def running(
         tasks.cancel_scope.cancel()
 
 
+async def _load_definitions(core: ApiCore) -> None:
+    kind = resources.CUSTOM_RESOURCE_DEFINITION
+    if await core.store.count(storage_of(kind.group, kind.plural)):
+        from cloudwright.apiserver import definitions
+
+        await definitions.load(core, SYSTEM)
+
+
 async def _load_addresses(core: ApiCore) -> None:
     page = await core.store.page(storage_of("", "services"))
+    if page.records:
+        from cloudwright.apiserver import services
     for record in page.records:
         service = encoding.decode(record.value)
         address = (service.get("spec") or {}).get("clusterIP") or "None"

@@ -8,7 +8,6 @@ from cloudwright.apiserver import events
 from cloudwright.apiserver.registry import ScalePaths, Served, View, storage_of
 from cloudwright.model import kinds, resources, schemas
 from cloudwright.model.fields import FieldError
-from cloudwright.model.kinds import hpa_versions
 from cloudwright.model.kinds.spec import KindSpec
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
@@ -54,11 +53,23 @@ _DEPRECATED = {
 _OURS = frozenset({resources.MICRO_SERVICE.group, resources.ROUTE.group})
 
 
+def _to_first(stored: Object) -> Object:
+    from cloudwright.model.kinds import hpa_versions
+
+    return hpa_versions.from_v2(stored)
+
+
+def _from_first(shown: Object) -> Object:
+    from cloudwright.model.kinds import hpa_versions
+
+    return hpa_versions.to_v2(shown)
+
+
 _VIEWS: dict[Resource, tuple[Resource, View]] = {
     resources.EVENT_V1: (resources.EVENT, events.VIEW),
     resources.HORIZONTAL_POD_AUTOSCALER_V1: (
         resources.HORIZONTAL_POD_AUTOSCALER,
-        View(hpa_versions.from_v2, hpa_versions.to_v2),
+        View(_to_first, _from_first),
     ),
 }
 """Versions that are stored as another one, and how they are converted."""

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from cloudwright._base.errors import CloudwrightError
-from cloudwright.apiserver import crds, encoding
+from cloudwright.apiserver import encoding
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.registry import Hook, Served
 from cloudwright.apiserver.webhooks.errors import WebhookError
@@ -57,6 +57,8 @@ class Conversions:
         Raises:
             NeedsConversionError: by the conversion, the webhook was not asked about it.
         """
+        from cloudwright.apiserver import crds
+
         hook = crds.hook_of(crd)
 
         def convert(obj: Object) -> Object:
@@ -71,6 +73,8 @@ class Conversions:
 
     def seed(self, crd: Object, api_version: str, obj: Object, converted: Object) -> None:
         """``converted`` is ``obj`` in ``api_version``: it came from there."""
+        from cloudwright.apiserver import crds
+
         self._keep(_key(crds.hook_of(crd), api_version, obj), converted)
 
     async def ask(self, need: NeedsConversionError) -> None:

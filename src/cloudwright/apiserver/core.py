@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cloudwright._base import logs
 from cloudwright._base.clock import Clock, SystemClock
-from cloudwright.apiserver import built_ins, calls, crds, definitions, reviews, synthetic
+from cloudwright.apiserver import built_ins, calls, reviews, synthetic
 from cloudwright.apiserver.admission import Admission
-from cloudwright.apiserver.audit import Auditor, auditor
-from cloudwright.apiserver.authz.escalation import RoleWrite
+from cloudwright.apiserver.audit import notes
 from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.clusterips import ClusterIPs
@@ -32,33 +31,19 @@ from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.namespaces import Places
 from cloudwright.apiserver.registry import Registry
-from cloudwright.apiserver.replies import StreamReply
-from cloudwright.apiserver.services import ServiceWrite
-from cloudwright.apiserver.signing import SigningRequestWrite
 from cloudwright.apiserver.special import NamespaceWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
-from cloudwright.apiserver.verbs import (
-    create,
-    delete,
-    eviction,
-    finalize,
-    get,
-    patch,
-    podparts,
-    pods,
-    scale,
-    show,
-    update,
-)
-from cloudwright.apiserver.verbs import list as listing
-from cloudwright.apiserver.verbs import watch as watching
+from cloudwright.apiserver.verbs import show, table
+from cloudwright.apiserver.verbs.table import Answer, Handler
 from cloudwright.apiserver.vitals import Vitals
-from cloudwright.client.transport import Reply, Request
+from cloudwright.client.transport import Request
+from cloudwright.model import resources
 from cloudwright.model.objects import Object, finalizers_of, uid_of
 from cloudwright.model.streams import PodStreams
 
 if TYPE_CHECKING:
+    from cloudwright.apiserver.audit import Auditor
     from cloudwright.apiserver.resource_metrics import ResourceMetrics
 
 _log = logs.get("apiserver")
@@ -66,9 +51,8 @@ _log = logs.get("apiserver")
 _CONVERSIONS_MAX = 64
 """Objects that one request may have converted one after the other (lists ask for all at once)."""
 
-Answer = Reply | StreamReply
-Handler = Callable[["ApiCore", Call], Awaitable[Answer]]
-"""Serves a verb or a subresource; the user was authorized before. May raise ``ApiError``."""
+_DEFINITION = resources.CUSTOM_RESOURCE_DEFINITION
+__all__ = ["Answer", "ApiCore", "Handler"]
 
 
 class ApiCore:
@@ -106,24 +90,8 @@ class ApiCore:
         """What pods and nodes use, where somebody measures it."""
         self.streams: PodStreams | None = None
         """Whoever runs the pods, once a node is attached."""
-        self._verbs: dict[str, Handler] = {
-            "create": create.create,
-            "get": get.get,
-            "list": listing.list_,
-            "watch": watching.watch,
-            "update": update.update,
-            "patch": patch.patch,
-            "delete": delete.delete,
-            "deletecollection": delete.delete_collection,
-        }
-        self._subresources: dict[tuple[str, str, str], Handler] = {
-            ("", "bindings", ""): podparts.bind,
-            ("", "pods", "binding"): pods.bind,
-            ("", "pods", "ephemeralcontainers"): podparts.alter,
-            ("", "pods", "resize"): podparts.alter,
-            ("", "pods", "eviction"): eviction.evict,
-            ("", "namespaces", "finalize"): finalize.finalize,
-        }
+        self._verbs: dict[str, Handler] = table.Verbs()
+        self._subresources = dict(table.SUBRESOURCES)
 
     def on_subresource(self, group: str, plural: str, name: str, handler: Handler) -> None:
         """Let ``handler`` serve a subresource (``log``, ``exec``, ``token`` …) for every verb."""
@@ -191,7 +159,7 @@ class ApiCore:
     async def _permit(self, user: User, wanted: Attributes) -> None:
         verdict = await self.authorizer.authorize(user, wanted)
         if self.audit is not None:
-            auditor.decided(verdict.allowed, verdict.reason)
+            notes.decided(verdict.allowed, verdict.reason)
         if not verdict.allowed:
             reason = f": {verdict.reason}" if verdict.reason else ""
             message = wanted.denial(user.name) + reason
@@ -199,27 +167,39 @@ class ApiCore:
 
     def special(self, call: Call, new: Object, old: Object | None) -> Special:
         """What this write does beside storing the object."""
-        if definitions.is_definition(call):
-            return definitions.DefinitionWrite(self, new, old, self.clock.now())
+        if _is_definition(call):
+            from cloudwright.apiserver.definitions import DefinitionWrite
+
+            return DefinitionWrite(self, new, old, self.clock.now())
         if call.group == "" and call.plural == "namespaces":
             return NamespaceWrite(new, old, call.subresource)
         if call.group == GROUP:
+            from cloudwright.apiserver.authz.escalation import RoleWrite
+
             return RoleWrite(self.authorizer, call, new, old)
         if call.group == "" and call.plural == "services":
+            from cloudwright.apiserver.services import ServiceWrite
+
             return ServiceWrite(self.addresses, new, old)
         if call.plural == "certificatesigningrequests":
+            from cloudwright.apiserver.signing import SigningRequestWrite
+
             return SigningRequestWrite(call, new, old, self.clock.now())
         return Special()
 
     def before_deletion(self, call: Call, obj: Object) -> None:
         """What an object gets when it is to be deleted, before it is marked or removed."""
-        if definitions.is_definition(call) and not obj["metadata"].get("deletionTimestamp"):
+        if _is_definition(call) and not obj["metadata"].get("deletionTimestamp"):
+            from cloudwright.apiserver import crds
+
             kept = [name for name in finalizers_of(obj) if name != crds.CLEANUP]
             obj["metadata"]["finalizers"] = [*kept, crds.CLEANUP]
 
     def marking(self, call: Call, obj: Object) -> None:
         """What the status of an object says once it is marked for deletion."""
-        if definitions.is_definition(call):
+        if _is_definition(call):
+            from cloudwright.apiserver import crds
+
             crds.settle(obj, self.registry.all(), self.clock.now())
         elif call.group == "" and call.plural == "namespaces":
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
@@ -227,13 +207,17 @@ class ApiCore:
 
     async def marked(self, call: Call, obj: Object) -> None:
         """``obj`` is marked for deletion, on disk."""
-        if definitions.is_definition(call):
+        if _is_definition(call):
+            from cloudwright.apiserver import definitions
+
             definitions.register(self.registry, obj, self.conversions)
             await definitions.clean_up(self, call.user, call.name)
 
     async def removed(self, call: Call, obj: Object) -> None:
         """``obj`` is gone, on disk."""
-        if definitions.is_definition(call):
+        if _is_definition(call):
+            from cloudwright.apiserver import definitions
+
             spec = obj["spec"]
             group, plural = spec["group"], spec["names"]["plural"]
             found = [one for one in self.registry.all() if one.resource.group == group]
@@ -241,6 +225,8 @@ class ApiCore:
                 self.registry.remove(group, plural)
             await definitions.reconsider(self, call.user, group)
         elif call.served.custom:
+            from cloudwright.apiserver import definitions
+
             await definitions.clean_up(self, call.user, qualified(call.plural, call.group))
         elif call.group == "" and call.plural == "services":
             address = (obj.get("spec") or {}).get("clusterIP", "")
@@ -264,6 +250,12 @@ class ApiCore:
         if subresource in ("status", "approval") and call.verb in ("get", "update", "patch"):
             return self._verbs[call.verb]
         if subresource == "scale" and call.verb in ("get", "update", "patch"):
+            from cloudwright.apiserver.verbs import scale
+
             return scale.scale
         what = f"{qualified(call.plural, call.group)}/{subresource}"
         raise method_not_allowed(call.request.method, what)
+
+
+def _is_definition(call: Call) -> bool:
+    return call.plural == _DEFINITION.plural and call.group == _DEFINITION.group

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from cloudwright.apiserver.structures import Structure
 from cloudwright.model import fields, names
 from cloudwright.model.fields import FieldError, Verdict
 from cloudwright.model.objects import Object, name_of
 from cloudwright.model.resources import Resource
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.structures import Structure
 
 
 class CustomKind:

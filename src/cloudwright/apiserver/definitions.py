@@ -27,11 +27,6 @@ STORAGE = storage_of(RESOURCE.group, RESOURCE.plural)
 _PAGE = 200
 
 
-def is_definition(call: Call) -> bool:
-    """Whether the call is about definitions."""
-    return call.group == RESOURCE.group and call.plural == RESOURCE.plural
-
-
 class DefinitionWrite(Special):
     """A definition gets its status in the same write, and is served once that is on disk."""
 

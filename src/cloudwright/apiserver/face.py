@@ -23,12 +23,11 @@ from cloudwright._base.errors import (
     UsageError,
 )
 from cloudwright.apiserver import calls, encoding, health, negotiation, reviews, synthetic
-from cloudwright.apiserver.admission import connects
-from cloudwright.apiserver.audit import auditor
+from cloudwright.apiserver.audit import notes
 from cloudwright.apiserver.authn import Authenticator, Peer, impersonation, issuer
 from cloudwright.apiserver.calls import Call, Query
 from cloudwright.apiserver.core import ApiCore
-from cloudwright.apiserver.discovery import Discovery, version_info
+from cloudwright.apiserver.documents import Documents
 from cloudwright.apiserver.errors import (
     ApiError,
     no_such_method,
@@ -39,11 +38,8 @@ from cloudwright.apiserver.flow.control import FlowControl
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import HttpVitals
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
-from cloudwright.apiserver.openapi_v2 import OpenApiV2
-from cloudwright.apiserver.openapi_v3 import OpenApiV3
 from cloudwright.apiserver.replies import JSON, StreamReply, reply_json
 from cloudwright.apiserver.status import failure_reply
-from cloudwright.apiserver.streams import podlogs
 from cloudwright.apiserver.streams.containers import SUBRESOURCES, container_of
 from cloudwright.client.transport import Reply, Request
 from cloudwright.model import protobuf
@@ -83,9 +79,7 @@ class Face:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._streams = core.streams = streams
-        self._discovery = Discovery(core.registry)
-        self._v2 = OpenApiV2(core.registry)
-        self._v3 = OpenApiV3(core.registry)
+        self._documents = Documents(core.registry)
         self.health = checks or Health()
         self.vitals = HttpVitals(core.vitals)
         self.flow = FlowControl(core.store)
@@ -142,14 +136,14 @@ class Face:
         if path == "/version":
             if request.method not in ("GET", "HEAD"):
                 raise no_such_method()
-            return reply_json(200, version_info())
+            return reply_json(200, self._documents.version())
         if user is None:
             user = self._authenticator.stranger(path)
         if user is None:
             raise unauthorized()
         if impersonation.wanted(request.headers):
             user = await impersonation.act(user, request.headers, self._authorizer)
-            auditor.impersonates(user)
+            notes.impersonates(user)
         if first in ("api", "apis") and not self._is_discovery(path):
             call = self._understood(request, user)
             if call is not None:
@@ -195,14 +189,14 @@ class Face:
         if path == "/metrics":
             found = self.vitals.answer()
         elif path == "/openapi/v2":
-            found = self._v2.answer(accept)
+            found = self._documents.v2.answer(accept)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
-            found = self._v3.answer(path, accept)
+            found = self._documents.v3.answer(path, accept)
         elif path in issuer.PATHS and self._authenticator.accounts is not None:
             base = f"https://{request.headers.get('host', 'localhost')}"
             found = issuer.answer(path, self._authenticator.accounts, base)
         elif first in ("api", "apis", ""):
-            found = self._discovery.answer(path, accept)
+            found = self._documents.discovery.answer(path, accept)
         if found is None:
             return _page_not_found()
         return _unless_known(found, request.headers)
@@ -224,10 +218,14 @@ class Face:
                 501, "NotImplemented", "no node is attached to this API server: it has no streams"
             )
         if call.subresource != "log":
+            from cloudwright.apiserver.admission import connects
+
             await connects.admit(self._core, call)
             return Door(pod, call.subresource, call.query, self._streams)
         if call.request.method != "GET":
             raise ApiError(405, "MethodNotAllowed", "a log can only be read")
+        from cloudwright.apiserver.streams import podlogs
+
         container = container_of(pod, call.query.get("container"))
         query = Query([("container", container), *call.request.query])
         return await podlogs.answer(self._streams, call.namespace, call.name, query)

@@ -11,12 +11,12 @@ import anyio
 
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import rootca
-from cloudwright.apiserver.authn import Authenticator, TokenFile, issuers
+from cloudwright.apiserver.authn import Authenticator, TokenFile
 from cloudwright.apiserver.authn.accounts import AccountTokens
 from cloudwright.apiserver.authn.keys import SigningKeys
 from cloudwright.apiserver.authn.legacy import TokenSecrets
-from cloudwright.apiserver.authn.requests import TokenRequests
-from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.calls import Call
+from cloudwright.apiserver.core import Answer, ApiCore, Handler
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,34 @@ async def running(
     Raises:
         CloudwrightError: the signing keys cannot be read or made, or the configuration not used.
     """
-    wanted = issuers.load(Path(configuration)) if configuration else issuers.Configuration()
+    anonymous: frozenset[str] | None = frozenset()
+    others = None
+    if configuration:
+        from cloudwright.apiserver.authn import issuers
+
+        wanted = issuers.load(Path(configuration))
+        anonymous = wanted.anonymous
+        others = issuers.IssuerTokens(wanted.issuers, core.clock) if wanted.issuers else None
     keys = SigningKeys(paths.pki / "service-accounts")
     tokens = AccountTokens(core.store, keys, core.clock)
-    others = issuers.IssuerTokens(wanted.issuers, core.clock) if wanted.issuers else None
     authenticator = Authenticator(
-        TokenFile.of(paths), accounts=tokens, issuers=others, anonymous=wanted.anonymous
+        TokenFile.of(paths), accounts=tokens, issuers=others, anonymous=anonymous
     )
     core.tokens = authenticator
-    core.on_subresource("", "serviceaccounts", "token", TokenRequests(tokens))
+    core.on_subresource("", "serviceaccounts", "token", _token_requests(tokens))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(rootca.run, core, authority)
         tasks.start_soon(TokenSecrets(core, tokens, authority).run)
         yield Identities(authenticator, tokens)
         tasks.cancel_scope.cancel()
+
+
+def _token_requests(tokens: AccountTokens) -> Handler:
+    """``TokenRequests``, loaded for the first request: few clusters' first minutes see one."""
+
+    async def serve(core: ApiCore, call: Call) -> Answer:
+        from cloudwright.apiserver.authn.requests import TokenRequests
+
+        return await TokenRequests(tokens)(core, call)
+
+    return serve

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cloudwright.apiserver.structures import Structure
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 from cloudwright.model.resources import Resource
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.structures import Structure
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from cloudwright._base.clock import rfc3339
-from cloudwright.apiserver import bodies
 from cloudwright.apiserver.errors import ApiError, bad_request, forbidden, invalid
-from cloudwright.apiserver.fieldchecks import without_nulls
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.replies import reply_json
 from cloudwright.client.transport import Reply, Request
-from cloudwright.model import fields, schemas
+from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
 from cloudwright.model.resources import Resource
 
@@ -117,6 +115,10 @@ def user_info(user: User) -> dict[str, Any]:
 
 
 def _body(resource: Resource, request: Request) -> dict[str, Any]:
+    from cloudwright.apiserver import bodies
+    from cloudwright.apiserver.fieldchecks import without_nulls
+    from cloudwright.model import schemas
+
     try:
         body = without_nulls(bodies.parse(request.body, bodies.media_type(request.headers)))
     except bodies.UnreadableError as error:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import anyio
 import orjson
 
-from cloudwright._base import logs
-from cloudwright.apiserver import calls, encoding, writes
+from cloudwright._base import loading, logs
+from cloudwright.apiserver import calls, encoding
 from cloudwright.apiserver.errors import ApiError, CompactedError, SlowWatcherError, StoreError
 from cloudwright.apiserver.identity import ADMINISTRATORS, User
 from cloudwright.apiserver.registry import storage_of
@@ -65,6 +65,11 @@ async def _ensure(core: ApiCore, namespace: str, authority: str) -> None:
         return
     held = await core.store.get(f"{_MAPS}{namespace}/{NAME}")
     data = {"ca.crt": authority}
+    if held is not None and encoding.decode(held.value).get("data") == data:
+        return
+    await loading.ahead("cloudwright.apiserver.writes")
+    from cloudwright.apiserver import writes
+
     try:
         if held is None:
             wish: Object = {
@@ -77,7 +82,7 @@ async def _ensure(core: ApiCore, namespace: str, authority: str) -> None:
                 "data": data,
             }
             await writes.create(core, _call(core, "POST", namespace, wish), wish)
-        elif encoding.decode(held.value).get("data") != data:
+        else:
             call = _call(core, "PUT", namespace, None)
             await writes.change(core, call, lambda old: {**old, "data": data}, attempts=5)
     except ApiError as error:

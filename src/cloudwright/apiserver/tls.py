@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -36,6 +36,9 @@ from cloudwright._base.clock import Now, SystemClock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_private, write_atomic
 from cloudwright._base.paths import Paths
+
+if TYPE_CHECKING:
+    import ssl
 
 CA_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
@@ -214,6 +217,8 @@ def server_context(pki: Pki, names: Iterable[str]) -> ssl.SSLContext:
     """TLS 1.2 or newer with the server's certificate; a client certificate is asked for, and
     must be the cluster's if one is shown.
     """
+    import ssl
+
     pair = pki.server(names)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

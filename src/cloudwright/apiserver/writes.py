@@ -32,7 +32,7 @@ from cloudwright.apiserver import (
     strategies,
 )
 from cloudwright.apiserver.admission import Operation, Review
-from cloudwright.apiserver.audit import auditor
+from cloudwright.apiserver.audit import notes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     MODIFIED,
@@ -369,4 +369,4 @@ def _noted(call: Call, review: Review) -> None:
     """Pass on what the rules said beside yes and no."""
     call.warnings += review.warnings
     for key, value in review.annotations.items():
-        auditor.note(key, value)
+        notes.note(key, value)

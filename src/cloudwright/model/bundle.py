@@ -11,15 +11,16 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 OUR_FILES = ("microservice.json", "route.json")
+_FOLDER = Path(__file__).with_name("schema")
 
 
 def read(name: str) -> bytes:
     """A file of the room ``model/schema``."""
-    return (files("cloudwright.model") / "schema" / name).read_bytes()
+    return (_FOLDER / name).read_bytes()
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from cloudwright._base.clock import ManualClock
-from cloudwright.apiserver.audit import Auditor, Policy, PolicyProblem, auditor
+from cloudwright.apiserver.audit import Auditor, Policy, PolicyProblem, notes
 from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.audit.policy import DEFAULT, About
 from cloudwright.apiserver.audit.sinks import FileSink, WebhookSink
@@ -216,7 +216,7 @@ async def test_without_a_policy_nothing_is_asked(tmp_path):
     async with serving(tmp_path) as api, auditing.running(api.core, "", tmp_path / "log") as made:
         assert made is None
         assert api.core.audit is None
-        auditor.note("a", "b")  # nobody listens
+        notes.note("a", "b")  # nobody listens
     assert not (tmp_path / "log").exists()
 
 

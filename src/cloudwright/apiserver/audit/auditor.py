@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -14,6 +13,7 @@ import anyio
 from cloudwright._base.clock import Clock, rfc3339_micro
 from cloudwright.apiserver import calls
 from cloudwright.apiserver.audit.events import Story, event, uri_of
+from cloudwright.apiserver.audit.notes import current
 from cloudwright.apiserver.audit.policy import COMPLETE, PANIC, RECEIVED, STARTED, About, Policy
 from cloudwright.apiserver.audit.sinks import Sink
 from cloudwright.apiserver.errors import ApiError
@@ -26,30 +26,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 _NOBODY = User("")
-_story: ContextVar[Story | None] = ContextVar("audit_story", default=None)
-
-
-def note(key: str, value: str) -> None:
-    """Add an annotation to the event of the request that is being answered, if there is one."""
-    story = _story.get()
-    if story is not None:
-        story.annotations.setdefault(key, value)
-
-
-def decided(allowed: bool, reason: str) -> None:
-    """Authorization has spoken about the request that is being answered."""
-    story = _story.get()
-    if story is not None:
-        word = "allow" if allowed else "forbid"
-        story.annotations.setdefault("authorization.k8s.io/decision", word)
-        story.annotations.setdefault("authorization.k8s.io/reason", reason)
-
-
-def impersonates(user: User) -> None:
-    """The request that is being answered acts as ``user``."""
-    story = _story.get()
-    if story is not None:
-        story.impersonated = user
 
 
 class Auditor:
@@ -95,14 +71,14 @@ class Auditor:
             body=request.body,
         )
         await self._tell(story, RECEIVED)
-        token = _story.set(story)
+        token = current.set(story)
         try:
             found = await answer()
         except Exception:
             await self._tell(story, PANIC, 500)
             raise
         finally:
-            _story.reset(token)
+            current.reset(token)
         return await self._ended(story, found)
 
     async def _ended(self, story: Story, found: A) -> A:

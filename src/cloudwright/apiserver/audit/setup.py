@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cloudwright.apiserver.audit.auditor import Auditor
-from cloudwright.apiserver.audit.policy import DEFAULT, Policy, PolicyProblem
-from cloudwright.apiserver.audit.sinks import FileSink, Sink
 from cloudwright.apiserver.core import ApiCore
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.audit.auditor import Auditor
+    from cloudwright.apiserver.audit.policy import Policy
+    from cloudwright.apiserver.audit.sinks import Sink
 
 BUILT_IN = "default"
 
@@ -21,6 +23,8 @@ def load(name: str) -> Policy:
     Raises:
         PolicyProblem: the file cannot be read or is no policy.
     """
+    from cloudwright.apiserver.audit.policy import DEFAULT, Policy, PolicyProblem
+
     content: Any = DEFAULT
     if name != BUILT_IN:
         import yaml
@@ -45,6 +49,9 @@ async def running(
     if not policy:
         yield None
         return
+    from cloudwright.apiserver.audit.auditor import Auditor
+    from cloudwright.apiserver.audit.sinks import FileSink
+
     made = Auditor(core, load(policy), [FileSink(log), *sinks], core.clock)
     async with made.running():
         core.audit = made

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import anyio
 import orjson
 
-from cloudwright._base import logs
-from cloudwright.apiserver import calls, encoding, writes
+from cloudwright._base import loading, logs
+from cloudwright.apiserver import calls, encoding
 from cloudwright.apiserver.authn.accounts import AccountTokens
 from cloudwright.apiserver.authn.claims import Claims
 from cloudwright.apiserver.errors import ApiError, CompactedError, SlowWatcherError, StoreError
@@ -119,6 +119,9 @@ class TokenSecrets:
             marks = {**annotations_of(current), UID: uid}
             metadata = {**current["metadata"], "annotations": marks}
             return {**current, "metadata": metadata, "data": {**kept, **added}}
+
+        await loading.ahead("cloudwright.apiserver.writes")
+        from cloudwright.apiserver import writes
 
         try:
             await writes.change(self._core, self._call("PUT", secret), alter, attempts=5)

@@ -11,7 +11,7 @@ import gzip
 import json
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from cloudwright.apiserver.authz.rules import PolicyRule, rules_of
@@ -56,7 +56,7 @@ def node_rules() -> tuple[PolicyRule, ...]:
 
 def upstream() -> list[Object]:
     """kube-apiserver's roles and bindings. Read anew at each call."""
-    packed = (files("cloudwright.apiserver.authz") / "bootstrap.json.gz").read_bytes()
+    packed = Path(__file__).with_name("bootstrap.json.gz").read_bytes()
     found: list[Object] = json.loads(gzip.decompress(packed))
     return found
 

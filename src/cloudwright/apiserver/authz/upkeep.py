@@ -9,7 +9,7 @@ import anyio
 import orjson
 
 from cloudwright._base import logs
-from cloudwright.apiserver import calls, encoding, writes
+from cloudwright.apiserver import calls, encoding
 from cloudwright.apiserver.authz import policy, reconcile
 from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.errors import ApiError, CompactedError, SlowWatcherError, StoreError
@@ -159,6 +159,7 @@ async def _settle(
         if has is None:
             await _create(core, wish)
         elif reconcile.reconciled(has, wish) is not None:
+            from cloudwright.apiserver import writes
 
             def alter(current: Object) -> Object:
                 return reconcile.reconciled(current, wish) or current
@@ -170,10 +171,14 @@ async def _remove(core: ApiCore, wish: Object, has: Object) -> None:
     call = _call(core, "DELETE", wish)
     record = await core.store.get(call.served.key(call.namespace, call.name))
     if record is not None:
+        from cloudwright.apiserver import writes
+
         await writes.remove(core, call, record, has)
 
 
 async def _create(core: ApiCore, wish: Object) -> None:
+    from cloudwright.apiserver import writes
+
     try:
         await writes.create(core, _call(core, "POST", wish), copy.deepcopy(wish))
     except ApiError as error:
@@ -190,6 +195,8 @@ async def _write_rules(core: ApiCore, wish: Object, exists: bool) -> None:
 
 async def _set_rules(core: ApiCore, name: str, rules: list[dict[str, Any]]) -> None:
     head = {"kind": "ClusterRole", "metadata": {"name": name}}
+
+    from cloudwright.apiserver import writes
 
     def alter(current: Object) -> Object:
         return {**current, "rules": rules}
