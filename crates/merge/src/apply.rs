@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 use crate::engine::{
-    Managed, Request, encode, manager_of, never_tracked, reconciled, settle, take_managed, updated,
+    Managed, NEVER_TRACKED, Request, encode, manager_of, reconciled, settle, take_managed, updated,
 };
 use crate::managers::{Entry, Manager, Managers, Operation};
 use crate::schema::Schema;
@@ -107,7 +107,7 @@ fn merge_once<'s>(
 /// Nobody owns the type and most of the metadata; a manager that owns nothing is none.
 fn strip<'s>(managers: &mut Managers<'s>, acting: &Manager<'s>) {
     if let Some(mut entry) = managers.take(acting) {
-        entry.set = entry.set.difference(&never_tracked());
+        entry.set = entry.set.difference(&NEVER_TRACKED);
         if !entry.set.is_empty() {
             managers.entries.push(entry);
         }

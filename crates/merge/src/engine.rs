@@ -1,6 +1,7 @@
 //! What every write does to the owners of an object's fields.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use crate::element::Element;
 use crate::managers::{Entry, Manager, Managers, Operation};
@@ -131,10 +132,17 @@ pub(crate) fn updated<'s>(
     let managers = reconciled(request, managers)?;
     let (mut managers, comparison) = settle(request, live, new, managers, None, true)?;
     // The fields of this operation alone; those that the manager had before are added below.
-    let mut own = comparison.modified.union(&comparison.added);
-    own = own
+    let Comparison {
+        modified, added, ..
+    } = comparison;
+    let own = if modified.is_empty() {
+        added
+    } else {
+        modified.union(&added)
+    };
+    let own = own
         .without_trees(request.ignored)
-        .difference(&never_tracked());
+        .difference(&NEVER_TRACKED);
     if !own.is_empty() {
         let manager = manager_of(request, name, Operation::Update);
         let previous = managers.take(&manager);
@@ -211,6 +219,9 @@ pub(crate) fn settle<'s>(
 ) -> Result<(Managers<'s>, Comparison<'s>), MergeError> {
     let mut own = request.schema.compare(live, new)?;
     own.ignore(request.ignored);
+    if managers.entries.is_empty() {
+        return Ok((managers, own));
+    }
     let mut others: Vec<(String, Comparison<'s>, Set<'s>)> = Vec::new();
     let own_taken = own.modified.union(&own.added);
     let mut conflicts: Vec<(String, Vec<Conflict>)> = Vec::new();
@@ -286,7 +297,9 @@ fn conflicts_of(manager: &Manager<'_>, set: &Set<'_>) -> Vec<Conflict> {
 }
 
 /// Fields of the type and the metadata that nobody ever owns.
-pub(crate) fn never_tracked<'a>() -> Set<'a> {
+pub(crate) static NEVER_TRACKED: LazyLock<Set<'static>> = LazyLock::new(never_tracked);
+
+fn never_tracked() -> Set<'static> {
     let field = |name| Element::Field(Cow::Borrowed(name));
     let metadata = [
         "clusterName",
