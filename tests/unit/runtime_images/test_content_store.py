@@ -182,6 +182,25 @@ def test_export_and_import_keep_the_digest(store: ContentStore, tmp_path: Path, 
     assert Images(other).prepare("renamed/web:3").digest == digest
 
 
+@pytest.mark.parametrize("name", ["../index.json", "/index.json", "blobs/../../x"])
+def test_a_tar_cannot_write_outside(store: ContentStore, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "hostile.tar"
+    with tarfile.open(source, "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(BadImage, match="outside"):
+        import_layout(store, source, "a:1")
+
+
+def test_a_tar_has_no_links(store: ContentStore, tmp_path: Path) -> None:
+    source = tmp_path / "hostile.tar"
+    with tarfile.open(source, "w") as archive:
+        link = tarfile.TarInfo("index.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(BadImage, match="no file"):
+        import_layout(store, source, "a:1")
+
+
 def test_an_import_checks_every_blob(store: ContentStore, tmp_path: Path) -> None:
     add_image(store, "a:1", {"f": b"1"})
     target = tmp_path / "layout"

@@ -7,7 +7,7 @@ import json
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cloudwright.runtime.images.errors import BadImage
 from cloudwright.runtime.images.images import architecture
@@ -73,7 +73,7 @@ def import_layout(store: ContentStore, source: Path, name: str | None = None) ->
         with tempfile.TemporaryDirectory(dir=store.scratch()) as folder:
             try:
                 with tarfile.open(source) as archive:
-                    archive.extractall(folder, filter="data")
+                    _unpack(archive, Path(folder))
             except tarfile.TarError as error:
                 raise BadImage(
                     f"{source} is not a tar of an OCI layout", cause=str(error)
@@ -95,6 +95,26 @@ def import_layout(store: ContentStore, source: Path, name: str | None = None) ->
         store.tag(reference, wanted)
         names.append(str(parse(reference)))
     return names
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """The directories and regular files of a layout: there is nothing else in one, and nothing may
+    lie outside of it. (``extractall`` has a filter for that only since Python 3.11.4.)
+    """
+    for member in archive:
+        parts = PurePosixPath(member.name).parts
+        if member.name.startswith("/") or ".." in parts:
+            raise BadImage(f"the tar has a member outside of its directory: {member.name!r}")
+        target = folder.joinpath(*parts)
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        data = archive.extractfile(member) if member.isreg() else None
+        if data is None:
+            raise BadImage(f"the tar has a member that is no file: {member.name!r}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with data, target.open("wb") as file:
+            shutil.copyfileobj(data, file)
 
 
 def _index(layout: Path) -> Json:
