@@ -193,9 +193,10 @@ def summary(body: bytes) -> str:
     return body[:30].hex() + more
 
 
-def _replaced(error: UnicodeError) -> tuple[str, int]:
+def _replaced(error: UnicodeError) -> tuple[str | bytes, int]:
     assert isinstance(error, UnicodeDecodeError | UnicodeEncodeError), "only these are handled"
-    return "\ufffd" * (error.end - error.start), error.end
+    text = "\ufffd" * (error.end - error.start)
+    return (text if isinstance(error, UnicodeDecodeError) else text.encode()), error.end
 
 
 codecs.register_error("gojson", _replaced)

@@ -98,9 +98,6 @@ async def test_a_list_at_an_exact_revision(api: Api) -> None:
     "query",
     [
         {"resourceVersion": "abc"},
-        {"resourceVersionMatch": "Exact"},
-        {"resourceVersionMatch": "Exact", "resourceVersion": "0"},
-        {"resourceVersionMatch": "Older", "resourceVersion": "3"},
         {"limit": "x"},
         {"continue_": "!!!"},
         {"continue_": "e30"},
@@ -112,6 +109,28 @@ async def test_a_list_at_an_exact_revision(api: Api) -> None:
 async def test_nonsense_is_a_bad_request(api: Api, query: dict[str, str]) -> None:
     error = await api.get(CONFIG_MAPS, status=400, **query)
     assert error["reason"] == "BadRequest"
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ({"resourceVersionMatch": "Exact"}, "resourceVersionMatch"),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, "resourceVersionMatch"),
+        ({"resourceVersionMatch": "Older", "resourceVersion": "3"}, "resourceVersionMatch"),
+        ({"sendInitialEvents": "true"}, "sendInitialEvents"),
+    ],
+)
+async def test_parameters_that_do_not_go_together(
+    api: Api, query: dict[str, str], wrong: str
+) -> None:
+    error = await api.get(CONFIG_MAPS, status=422, **query)
+    assert [cause["field"] for cause in error["details"]["causes"]] == [wrong]
+
+
+async def test_items_of_built_in_lists_do_not_repeat_their_kind(api: Api) -> None:
+    await api.create(CONFIG_MAPS, config_map("a", x="y"))
+    listed = await api.get(CONFIG_MAPS)
+    assert [list(item) for item in listed["items"]] == [["metadata", "data"]]
 
 
 async def test_field_selectors(api: Api) -> None:
@@ -141,7 +160,7 @@ async def test_tables_have_a_row_each(api: Api) -> None:
     whole = await api.raw("GET", CONFIG_MAPS, headers=TABLE, includeObject="Object")
     assert orjson.loads(whole.body)["rows"][0]["object"]["data"] == {"x": "0"}
     none = await api.raw("GET", CONFIG_MAPS, headers=TABLE, includeObject="None")
-    assert "object" not in orjson.loads(none.body)["rows"][0]
+    assert orjson.loads(none.body)["rows"][0]["object"] is None
 
 
 async def test_metadata_only(api: Api) -> None:
@@ -189,6 +208,6 @@ async def test_events_have_two_faces_on_one_storage(api: Api) -> None:
     await api.create(new, new_style)
     listed = await api.get(core, fieldSelector="involvedObject.name=b,type=Warning")
     assert [one["message"] for one in listed["items"]] == ["gone"]
-    assert listed["items"][0]["apiVersion"] == "v1"
+    assert "apiVersion" not in listed["items"][0]
     assert names(await api.get(core, fieldSelector="source=node")) == ["e1"]
     assert names(await api.get(new)) == ["e1", "e2"]

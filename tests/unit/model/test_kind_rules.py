@@ -146,7 +146,7 @@ def test_config_maps() -> None:
     assert errors(resources.CONFIG_MAP, {"data": {"a.toml": "x"}}) == []
     assert "data[a/b]: Invalid value" in errors(resources.CONFIG_MAP, {"data": {"a/b": ""}})[0]
     both = {"data": {"a": ""}, "binaryData": {"a": ""}}
-    assert "duplicate of key present in data" in errors(resources.CONFIG_MAP, both)[0]
+    assert "duplicate of key present in binaryData" in errors(resources.CONFIG_MAP, both)[0]
     old = created(resources.CONFIG_MAP, {"data": {"a": "1"}, "immutable": True})
     new = {**copy.deepcopy(old), "data": {"a": "2"}}
     assert errors(resources.CONFIG_MAP, new, old) == [

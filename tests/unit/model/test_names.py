@@ -29,7 +29,7 @@ def test_messages_are_upstreams() -> None:
         "and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', "
         "regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
     ]
-    assert names.dns_label_problems("a" * 64) == ["must be no more than 63 bytes"]
+    assert names.dns_label_problems("a" * 64) == ["must be no more than 63 characters"]
 
 
 def test_kinds_of_names() -> None:

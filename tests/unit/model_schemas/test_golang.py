@@ -222,6 +222,10 @@ def without_empty_lists(value: Any) -> Any:
     """Protobuf, and Go, do not tell them from lists that are not there."""
     if isinstance(value, dict):
         kept = {k: without_empty_lists(inner) for k, inner in value.items()}
+        for claim in kept.get("volumeClaimTemplates") or ():
+            # Claims of a StatefulSet say their kind in JSON, but not in protobuf.
+            claim.pop("apiVersion", None)
+            claim.pop("kind", None)
         return {k: inner for k, inner in kept.items() if inner != []}
     return [without_empty_lists(one) for one in value] if isinstance(value, list) else value
 
