@@ -99,7 +99,7 @@ def import_layout(store: ContentStore, source: Path, name: str | None = None) ->
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
     """The directories and regular files of a layout: there is nothing else in one, and nothing may
-    lie outside of it. (``extractall`` has a filter for that only since Python 3.11.4.)
+    lie outside of it; ``extractall`` has a filter for that only since Python 3.11.4.
     """
     for member in archive:
         parts = PurePosixPath(member.name).parts
