@@ -7,27 +7,25 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
-import orjson
 
 from cloudwright._base.clock import Clock
-from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver import encoding, sweeping
-from cloudwright.apiserver.admission import Admission, priorities
+from cloudwright.apiserver.admission import Admission
 from cloudwright.apiserver.admission.deferred import Deferred
 from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
+from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
-from cloudwright.apiserver.flow import defaults
 from cloudwright.apiserver.identity import ADMINISTRATORS, Authorizer, User
 from cloudwright.apiserver.registry import storage_of
-from cloudwright.apiserver.replies import StreamReply
+from cloudwright.apiserver.seeds import seed
+from cloudwright.apiserver.seeds.seed import Seed
 from cloudwright.apiserver.store.interface import Store
-from cloudwright.client.transport import Request
 from cloudwright.model import resources
-from cloudwright.model.objects import Object, name_of, uid_of
+from cloudwright.model.objects import uid_of
 
 SYSTEM = User("system:apiserver", (ADMINISTRATORS,))
-NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "cloudwright-system")
+_ROLES = f"/{GROUP}/"
 
 
 async def start(
@@ -42,16 +40,15 @@ async def start(
 
     Raises:
         StoreError: the store cannot be read or written.
-        CloudwrightError: a namespace cannot be made.
+        ApiError: a role cannot be completed.
     """
     core = ApiCore(store, authorizer, config=config, clock=clock, admission=admission)
     await _load_definitions(core)
     await _load_addresses(core)
-    for name in NAMESPACES:
-        await _ensure_namespace(core, name)
+    seeds = seed.load()
+    await _plant(core, [one for one in seeds if not one.key.startswith(_ROLES)])
     if isinstance(authorizer, ChainAuthorizer):
-        await upkeep.ensure(core)
-    await _ensure_flows_and_priorities(core)
+        await upkeep.ensure(core, seeds)
     core.admission.append(Deferred(core, authorizer))
     return core
 
@@ -106,33 +103,7 @@ async def _load_addresses(core: ApiCore) -> None:
                 core.addresses.node_ports.take(number, holder)
 
 
-async def _ensure_flows_and_priorities(core: ApiCore) -> None:
-    """Make what is missing of the objects of priority and fairness, and of pods' priorities."""
-    async with anyio.create_task_group() as tasks:
-        for found in priorities.classes():
-            tasks.start_soon(_ensure, core, resources.PRIORITY_CLASS, found)
-        for level in defaults.levels():
-            tasks.start_soon(_ensure, core, resources.PRIORITY_LEVEL_CONFIGURATION, level)
-        for schema in defaults.schemas():
-            tasks.start_soon(_ensure, core, resources.FLOW_SCHEMA, schema)
-
-
-async def _ensure_namespace(core: ApiCore, name: str) -> None:
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await _ensure(core, resources.NAMESPACE, body)
-
-
-async def _ensure(core: ApiCore, resource: resources.Resource, body: Object) -> None:
-    """Make an object that belongs to no namespace, unless there is one of its name."""
-    name = name_of(body)
-    if await core.store.get(f"{storage_of(resource.group, resource.plural)}/{name}") is not None:
-        return
-    # Not through `handle`: the authorizer may not know the system's own user.
-    from cloudwright.apiserver import calls
-    from cloudwright.apiserver.verbs import create
-
-    headers = {"user-agent": "kube-apiserver"}
-    request = Request("POST", resource.path(), (), headers, orjson.dumps(body))
-    answer = await create.create(core, calls.parse(request, SYSTEM, core.registry))
-    if isinstance(answer, StreamReply) or answer.status != 201:
-        raise CloudwrightError(f"the {resource.kind} {name} cannot be made")
+async def _plant(core: ApiCore, seeds: Sequence[Seed]) -> None:
+    """Make what is missing, namespaces first; what is there stays as it is."""
+    missing = [one for one in seeds if await core.store.get(one.key) is None]
+    await seed.plant(core, missing)

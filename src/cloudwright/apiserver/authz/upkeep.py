@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,6 +16,8 @@ from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.errors import ApiError, CompactedError, SlowWatcherError, StoreError
 from cloudwright.apiserver.identity import ADMINISTRATORS, User
 from cloudwright.apiserver.registry import storage_of
+from cloudwright.apiserver.seeds import seed
+from cloudwright.apiserver.seeds.seed import Seed
 from cloudwright.client.transport import Request
 from cloudwright.model import resources
 from cloudwright.model.objects import Object, annotations_of, name_of, namespace_of
@@ -29,26 +32,42 @@ CUSTOM_VIEW = "system:cloudwright:custom-kinds-to-view"
 CUSTOM_EDIT = "system:cloudwright:custom-kinds-to-edit"
 _AT_ONCE = 32
 _RETRY_SECONDS = 1.0
-_BY_KIND: dict[str, Resource] = {
+_PREFIX = f"/{GROUP}/"
+BY_KIND: dict[str, Resource] = {
     resource.kind: resource
     for resource in (
         *(resources.ROLE, resources.CLUSTER_ROLE),
         *(resources.ROLE_BINDING, resources.CLUSTER_ROLE_BINDING),
     )
 }
+"""The kinds of this group."""
 
 
-async def ensure(core: ApiCore) -> None:
-    """Make or complete the bootstrap roles and bindings. Raises ``ApiError``, ``StoreError``."""
-    expected = policy.everything() + _customs(core)
-    reconcile.complete(expected)
+async def ensure(core: ApiCore, seeds: Iterable[Seed] | None = None) -> None:
+    """Make or complete the bootstrap roles and bindings (``seeds``, where they are loaded
+    already). Raises ``ApiError``, ``StoreError``.
+    """
+    seeds = seed.load() if seeds is None else seeds
+    wanted = {one.key: one for one in seeds if one.key.startswith(_PREFIX)}
     existing = await _all(core)
+    missing = [one for key, one in wanted.items() if key not in existing]
     # A binding may name a role of the same round: authorization only looks it up when asked.
+    await seed.plant(core, missing)
+    wishes = {key: wanted[key].decoded() for key in existing if key in wanted}
+    defined = _defined(core)
+    if defined:  # what they add is no seed
+        existing = await _all(core)
+        wishes = {key: one.decoded() for key, one in wanted.items()}
+        wishes |= {_key(wish): wish for wish in customs(defined)}
+        reconcile.complete(wishes.values())
     limiter = anyio.CapacityLimiter(_AT_ONCE)
     async with anyio.create_task_group() as tasks:
-        for wish in expected:
-            has = existing.get((wish["kind"], namespace_of(wish), name_of(wish)))
-            tasks.start_soon(_settle, core, limiter, wish, has)
+        for key, wish in wishes.items():
+            has = existing[key]
+            if reconcile.rebound(has, wish):
+                tasks.start_soon(_replace, core, limiter, wanted[key], has)
+            elif reconcile.reconciled(has, wish) is not None:
+                tasks.start_soon(_complete, core, limiter, wish)
 
 
 async def run(core: ApiCore) -> None:
@@ -66,7 +85,7 @@ async def run(core: ApiCore) -> None:
 async def aggregate(core: ApiCore) -> int:
     """Write the rules of every aggregating ClusterRole that are not as they should be."""
     found = await _cluster_roles(core)
-    for wish in _customs(core):
+    for wish in customs(_defined(core)):
         name = name_of(wish)
         if name in found and annotations_of(found[name]).get(policy.AUTOUPDATE) == "false":
             continue
@@ -116,8 +135,8 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _customs(core: ApiCore) -> list[Object]:
-    """Roles that let ``view`` and ``edit`` reach what CustomResourceDefinitions define."""
+def _defined(core: ApiCore) -> dict[str, set[str]]:
+    """What CustomResourceDefinitions define: resources by group, with their subresources."""
     found: dict[str, set[str]] = {}
     for served in core.registry.all():
         if served.custom:
@@ -125,7 +144,12 @@ def _customs(core: ApiCore) -> list[Object]:
             names.add(served.resource.plural)
             if served.scale is not None:
                 names.add(f"{served.resource.plural}/scale")
-    groups = [(group, sorted(names)) for group, names in sorted(found.items())]
+    return found
+
+
+def customs(defined: Mapping[str, Iterable[str]]) -> list[Object]:
+    """Roles that let ``view`` and ``edit`` reach what is defined (resources by group)."""
+    groups = [(group, sorted(names)) for group, names in sorted(defined.items())]
     return [
         policy.cluster_role(
             name, [policy.rule(verbs, group, *names) for group, names in groups], to
@@ -137,10 +161,14 @@ def _customs(core: ApiCore) -> list[Object]:
     ]
 
 
-async def _all(core: ApiCore) -> dict[tuple[str, str, str], Object]:
-    page = await core.store.page(f"/{GROUP}/")
-    found = (encoding.decode(record.value) for record in page.records)
-    return {(obj["kind"], namespace_of(obj), name_of(obj)): obj for obj in found}
+def _key(role: Object) -> str:
+    resource = BY_KIND[role["kind"]]
+    return f"{storage_of(GROUP, resource.plural)}{namespace_of(role)}/{name_of(role)}"
+
+
+async def _all(core: ApiCore) -> dict[str, Object]:
+    page = await core.store.page(_PREFIX)
+    return {record.key: encoding.decode(record.value) for record in page.records}
 
 
 async def _cluster_roles(core: ApiCore) -> dict[str, Object]:
@@ -149,31 +177,28 @@ async def _cluster_roles(core: ApiCore) -> dict[str, Object]:
     return {name_of(obj): obj for obj in found}
 
 
-async def _settle(
-    core: ApiCore, limiter: anyio.CapacityLimiter, wish: Object, has: Object | None
-) -> None:
+async def _complete(core: ApiCore, limiter: anyio.CapacityLimiter, wish: Object) -> None:
+    from cloudwright.apiserver import writes
+
+    def alter(current: Object) -> Object:
+        return reconcile.reconciled(current, wish) or current
+
     async with limiter:
-        if has is not None and reconcile.rebound(has, wish):
-            await _remove(core, wish, has)
-            has = None
-        if has is None:
-            await _create(core, wish)
-        elif reconcile.reconciled(has, wish) is not None:
-            from cloudwright.apiserver import writes
-
-            def alter(current: Object) -> Object:
-                return reconcile.reconciled(current, wish) or current
-
-            await writes.change(core, _call(core, "PUT", wish), alter, attempts=5)
+        await writes.change(core, _call(core, "PUT", wish), alter, attempts=5)
 
 
-async def _remove(core: ApiCore, wish: Object, has: Object) -> None:
-    call = _call(core, "DELETE", wish)
-    record = await core.store.get(call.served.key(call.namespace, call.name))
-    if record is not None:
-        from cloudwright.apiserver import writes
+async def _replace(
+    core: ApiCore, limiter: anyio.CapacityLimiter, wanted: Seed, has: Object
+) -> None:
+    """A binding to another role can only go."""
+    from cloudwright.apiserver import writes
 
-        await writes.remove(core, call, record, has)
+    async with limiter:
+        call = _call(core, "DELETE", has)
+        record = await core.store.get(wanted.key)
+        if record is not None:
+            await writes.remove(core, call, record, has)
+        await seed.plant(core, [wanted])
 
 
 async def _create(core: ApiCore, wish: Object) -> None:
@@ -210,7 +235,7 @@ async def _set_rules(core: ApiCore, name: str, rules: list[dict[str, Any]]) -> N
 
 
 def _call(core: ApiCore, method: str, obj: Object, manager: str = "kube-apiserver") -> calls.Call:
-    resource = _BY_KIND[obj["kind"]]
+    resource = BY_KIND[obj["kind"]]
     name = "" if method == "POST" else name_of(obj)
     path = resource.path(namespace_of(obj), name)
     data = orjson.dumps(obj) if method == "POST" else b""
