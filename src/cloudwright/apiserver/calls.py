@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from cloudwright.apiserver.built_ins import BINDINGS
 from cloudwright.apiserver.errors import bad_request, no_such_method, no_such_path
 from cloudwright.apiserver.identity import Attributes, User
-from cloudwright.apiserver.registry import Registry, Served
+from cloudwright.apiserver.registry import Registry, Served, Target
 from cloudwright.client.transport import Request
 from cloudwright.model import selectors
 
@@ -135,8 +135,23 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     Raises:
         ApiError: 404, nothing is served there; 405, not with this method.
     """
-    parts = request.path.strip("/").split("/")
-    if "%" in request.path:
+    asked = (request.method, request.path)
+    target = registry.targets.get(asked)
+    if target is None:
+        target = _target(*asked, registry)
+        if not target[3]:  # of collections, which are few
+            registry.remember(asked, target)
+    served, verb, namespace, name, subresource, watched = target
+    query = Query(request.query)
+    if verb in ("list", "get") and not subresource and (watched or query.flag("watch")):
+        verb = "watch"
+    return Call(request, user, served, verb, namespace, name, subresource, query, [])
+
+
+def _target(method: str, path: str, registry: Registry) -> Target:
+    """What a method and a path name."""
+    parts = path.strip("/").split("/")
+    if "%" in path:
         parts = [unquote(part) for part in parts]
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
@@ -144,7 +159,6 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         raise no_such_path()
-    query = Query(request.query)
     watch = rest[0] == "watch" and len(rest) > 1
     if watch:
         rest = rest[1:]
@@ -162,15 +176,12 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     if served.resource.namespaced:
         if name and not namespace:
             raise no_such_path()
-        if not name and not namespace and request.method not in ("GET", "HEAD"):
+        if not name and not namespace and method not in ("GET", "HEAD"):
             raise no_such_method()
     elif namespace:
         raise no_such_path()
     verbs = _PROXY if proxied else _SUBRESOURCE if subresource else _OBJECT
-    verb = _verb(request.method, name, verbs)
-    if verb in ("list", "get") and not subresource and (watch or query.flag("watch")):
-        verb = "watch"
-    return Call(request, user, served, verb, namespace, name, subresource, query, [])
+    return served, _verb(method, name, verbs), namespace, name, subresource, watch
 
 
 def asked_for(request: Request) -> Attributes | None:

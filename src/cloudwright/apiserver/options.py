@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cloudwright.apiserver import bodies
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import invalid
-from cloudwright.model import fields
 from cloudwright.apiserver.yamls import repeated_keys
+from cloudwright.model import fields
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 
 MANAGER_BYTES_MAX = 128
 APPLY = ("application/apply-patch+yaml", "application/apply-patch+cbor")
-_MODES = ("", "Ignore", "Strict", "Warn")
 YAML = "application/yaml"
+_MODES = ("", "Ignore", "Strict", "Warn")
 _KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 
 
@@ -40,6 +41,8 @@ def read(call: Call, media_type: str = "") -> WriteOptions:
         ApiError: 400, a parameter is no boolean; 422, one has a value that is not allowed.
     """
     query = call.query
+    if not call.request.query and call.verb != "patch":
+        return _plain(call.request.headers.get("user-agent", ""))
     manager, validation = query.get("fieldManager"), query.get("fieldValidation")
     force = query.flag("force")
     found: list[FieldError] = []
@@ -63,6 +66,12 @@ def read(call: Call, media_type: str = "") -> WriteOptions:
     if not manager:
         manager = manager_of(call.request.headers.get("user-agent", ""))
     return WriteOptions(manager, validation or "Warn", force)
+
+
+@lru_cache(maxsize=1024)
+def _plain(user_agent: str) -> WriteOptions:
+    """The options of a write that says nothing but who writes."""
+    return WriteOptions(manager_of(user_agent), "Warn")
 
 
 def with_doubled(wanted: WriteOptions, call: Call, obj: Object) -> WriteOptions:

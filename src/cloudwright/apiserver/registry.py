@@ -107,6 +107,11 @@ class Served:
         return f"{self.storage}{namespace}/" if namespace else self.storage
 
 
+Target = tuple[Served, str, str, str, str, bool]
+"""What a path names: resource, verb, namespace, name, subresource, and whether it says watch."""
+_TARGETS_MAX = 4096
+
+
 def storage_of(group: str, plural: str) -> str:
     """The key prefix of a resource's objects."""
     return f"/{group or 'core'}/{plural}/"
@@ -123,6 +128,8 @@ class Registry:
         """Called after each change."""
         self.closed: set[tuple[str, str]] = set()
         """``(group, plural)`` of definitions that are being deleted: nothing new is created."""
+        self.targets: dict[tuple[str, str], Target] = {}
+        """By method and path, for as long as nothing changes."""
         for entry in served:
             self.add(entry)
 
@@ -147,7 +154,14 @@ class Registry:
         self.closed.discard((group, plural))
         self._changed()
 
+    def remember(self, asked: tuple[str, str], target: Target) -> None:
+        """Keep what a method and path were found to name."""
+        if len(self.targets) >= _TARGETS_MAX:
+            self.targets.clear()
+        self.targets[asked] = target
+
     def _changed(self) -> None:
         self.generation += 1
+        self.targets.clear()
         for listener in self.listeners:
             listener()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cloudwright.apiserver import bodies, fieldchecks, options, writes
+from cloudwright.apiserver import bodies, fieldchecks, gotypes, options, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError, forbidden
 from cloudwright.apiserver.options import WriteOptions
@@ -37,10 +37,14 @@ async def update(core: ApiCore, call: Call) -> Reply:
     ``resourceVersion`` the last writer wins, where the kind allows that.
     """
     wanted = options.read(call)
-    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
-    wanted = options.with_doubled(wanted, call, given)
-    writes.check_kind(call, given)
-    given = fieldchecks.check(call, given, wanted)
+    plain = gotypes.plain(call)
+    if plain is not None:
+        given = plain
+    else:
+        given = bodies.read(call)
+        wanted = options.with_doubled(wanted, call, given)
+        writes.check_kind(call, given)
+        given = fieldchecks.check(call, given, wanted)
     writes.check_place(call, given)
 
     def alter(_old: Object) -> Object:
@@ -65,6 +69,6 @@ async def _create(core: ApiCore, call: Call, wanted: WriteOptions) -> Reply:
         reason = f": {verdict.reason}" if verdict.reason else ""
         message = asked.denial(call.user.name) + reason
         raise forbidden(call.group, call.plural, call.name, message)
-    given = bodies.decode_object(call.request.body, bodies.media_type(call.request.headers))
+    given = bodies.read(call)
     written = await writes.create(core, call, given, wanted)
     return show.record(core, call, written.record, 201)
