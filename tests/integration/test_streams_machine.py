@@ -42,6 +42,15 @@ class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def answer(self):
+        if self.headers.get("Upgrade") == "echo":
+            self.send_response(101)
+            self.send_header("Connection", "Upgrade")
+            self.send_header("Upgrade", "echo")
+            self.end_headers()
+            while line := self.rfile.readline():
+                self.wfile.write(b"echo " + line)
+            self.close_connection = True
+            return
         size = int(self.headers.get("Content-Length") or 0)
         lines = [f"{self.command} {self.path}", self.rfile.read(size).decode()]
         lines += sorted(f"{k.lower()}: {v}" for k, v in self.headers.items())
@@ -57,6 +66,8 @@ class Answers(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in more.items():
             self.send_header(name, value)
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -103,9 +114,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             ("tick", "tick", {}),
             ("cat", "cat", {"stdin": True}),
             ("term", "size", {"stdin": True, "tty": True}),
+            ("web", "serve", {"ports": [{"containerPort": 8080}]}),
         ):
             made.apply(pod(name, word, **more))
-        for name in ("tick", "cat", "term"):
+        made.apply(SERVICE)
+        for name in ("tick", "cat", "term", "web"):
             made.run("wait", f"pod/{name}", "--for", "condition=Ready", "--timeout", "90s")
         yield made
 
@@ -136,6 +149,17 @@ def pod(name: str, word: str, **more: Any) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
     }
+
+
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {
+        "selector": {"app": "web"},
+        "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
+    },
+}
 
 
 def until(true: Callable[[], Any], what: str) -> Any:
@@ -367,3 +391,111 @@ def test_a_pod_is_bound_by_its_namespace_s_bindings(made: Machine) -> None:
         input=json.dumps(binding),
     )  # fmt: skip
     made.run("wait", "pod/unbound", "--for", "condition=Ready", "--timeout", "90s")
+
+
+PODS = "/api/v1/namespaces/default/pods"
+SERVICES = "/api/v1/namespaces/default/services"
+
+
+def raw(made: Machine, path: str, *flags: str, ok: bool = True) -> str:
+    done = made.call(current(), "get", "--raw", path, *flags, check=False)
+    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        f"{PODS}/web/proxy",
+        f"{PODS}/web:8080/proxy",
+        f"{PODS}/http:web:8080/proxy",
+        f"{SERVICES}/web:http/proxy",
+        f"{SERVICES}/web:80/proxy",
+        f"{SERVICES}/http:web:80/proxy",
+    ],
+)
+def test_a_request_is_passed_on(made: Machine, base: str) -> None:
+    until(lambda: made.get("endpoints", "web").get("subsets"), "the endpoints")
+    shown = raw(made, f"{base}/a/b%20c?x=1&y=z").splitlines()
+    assert shown[0] == "GET /a/b%20c?x=1&y=z"
+    assert f"x-forwarded-uri: {base}/a/b%20c" in shown
+    assert not [line for line in shown if line.startswith("authorization")]
+    posted = made.call(
+        current(), "create", "--raw", f"{base}/things", "-f", "-", input='{"a": 1}'
+    ).stdout.splitlines()  # fmt: skip
+    assert posted[:2] == ["POST /things", '{"a": 1}']
+
+
+def test_what_cannot_be_passed_on_is_told(made: Machine) -> None:
+    for path, text in (
+        (f"{PODS}/nobody/proxy/", 'pods "nobody" not found'),
+        (f"{PODS}/web:9/proxy/", "error trying to reach service"),
+        (f"{PODS}/ftp:web:8080/proxy/", 'invalid pod request "ftp:web:8080"'),
+        (f"{SERVICES}/web:81/proxy/", 'no service port 81 found for service "web"'),
+        (f"{SERVICES}/web/proxy/", 'no endpoints available for service "web"'),
+    ):
+        assert text in raw(made, path, ok=False), path
+    for plural in ("pods/web:8080", "services/web:http"):
+        path = f"/api/v1/namespaces/default/{plural}/proxy/"
+        refused = raw(made, path, "--as=ann", "--as-group=cloudwright:viewers", ok=False)
+        assert "Forbidden" in refused
+        assert "/proxy" in refused
+
+
+def test_a_node_tells_of_its_pods(made: Machine) -> None:
+    node = made.get("nodes")["items"][0]["metadata"]["name"]
+    assert raw(made, f"/api/v1/nodes/{node}/proxy/healthz") == "ok"
+    pods = json.loads(raw(made, f"/api/v1/nodes/{node}/proxy/pods"))["items"]
+    assert "web" in [pod["metadata"]["name"] for pod in pods]
+    assert "tick" in raw(made, f"/api/v1/nodes/{node}/proxy/containerLogs/default/tick/app")
+
+
+@pytest.fixture(scope="module")
+def local(made: Machine) -> Iterator[str]:
+    """The API without credentials, on a port of the machine."""
+    with running(made, current(), "proxy", "--port=0") as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+
+
+def test_links_and_redirects_stay_below_the_proxy(made: Machine, local: str) -> None:
+    base = f"{SERVICES}/web:http/proxy"
+
+    def answer(path: str, *flags: str) -> str:
+        url = f"http://{local}{base}{path}"
+        return made.call("curl", "-sS", "-m", "20", "-i", *flags, url).stdout
+
+    moved = answer("/moved")
+    assert " 302 " in moved.splitlines()[0]
+    assert f"location: {base}/there?x=1" in moved.lower()
+    assert f"location: {base}/" in answer("").lower()
+    page = answer("/page")
+    assert f'<a href="{base}/next">n</a><img src="pic.png">' in page
+    cookies = [line for line in page.splitlines() if line.lower().startswith("set-cookie")]
+    assert [line.split()[1] for line in cookies] == ["a=1", "b=2"]
+    assert " 404 " in answer("/missing").splitlines()[0]
+    head = answer("/x", "-I")
+    assert " 200 " in head.splitlines()[0]
+    for method in ("PUT", "PATCH", "DELETE", "OPTIONS"):
+        assert f"{method} /y" in answer("/y", "-X", method)
+
+
+def test_a_connection_that_changes_its_protocol(made: Machine, local: str) -> None:
+    program = """
+import socket, sys
+host, port = sys.argv[1].split(":")
+link = socket.create_connection((host, int(port)), 20)
+lines = [f"GET {sys.argv[2]} HTTP/1.1", f"Host: {sys.argv[1]}"]
+lines += ["Connection: Upgrade", "Upgrade: echo"]
+link.sendall(("\\r\\n".join(lines) + "\\r\\n\\r\\n").encode())
+reader = link.makefile("rb")
+print(reader.readline().decode().strip())
+while reader.readline().strip():
+    pass
+for word in (b"one\\n", b"two\\n"):
+    link.sendall(word)
+    print(reader.readline().decode().strip())
+"""
+    path = f"{PODS}/web:8080/proxy/talk"
+    shown = made.call("python3", "-c", program, local, path).stdout.splitlines()
+    assert shown == ["HTTP/1.1 101 Switching Protocols", "echo one", "echo two"]

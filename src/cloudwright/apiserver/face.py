@@ -38,6 +38,7 @@ from cloudwright.apiserver.flow.control import FlowControl
 from cloudwright.apiserver.health import Health
 from cloudwright.apiserver.http_vitals import HttpVitals
 from cloudwright.apiserver.identity import Attributes, Authorizer, User
+from cloudwright.apiserver.proxies.door import ProxyDoor, is_proxied
 from cloudwright.apiserver.replies import JSON, StreamReply, reply_json
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.streams.containers import SUBRESOURCES, container_of
@@ -60,7 +61,7 @@ class Door:
     streams: PodStreams
 
 
-Answer = Reply | StreamReply | Door
+Answer = Reply | StreamReply | Door | ProxyDoor
 
 
 class Face:
@@ -90,13 +91,15 @@ class Face:
         ``metav1.Status``.
         """
         accept = request.headers.get("accept", "")
+        if is_proxied(request.path):
+            return await self._audited(request, peer)
         if negotiation.plain(accept):
             return negotiation.refusal(request, accept) or await self._audited(request, peer)
         refused = negotiation.refusal(request, accept)
         if refused is not None:
             return negotiation.shown(refused, accept)
         found = await self._audited(request, peer)
-        return found if isinstance(found, Door) else negotiation.shown(found, accept)
+        return found if isinstance(found, Door | ProxyDoor) else negotiation.shown(found, accept)
 
     async def _audited(self, request: Request, peer: Peer | None) -> Answer:
         audit = self._core.audit
@@ -114,7 +117,9 @@ class Face:
 
     async def _answer(self, request: Request, peer: Peer | None) -> Answer:
         try:
-            if request.headers.get("content-type", "").startswith(protobuf.MEDIA_TYPE):
+            if request.headers.get("content-type", "").startswith(
+                protobuf.MEDIA_TYPE
+            ) and not is_proxied(request.path):
                 with suppress(protobuf.ProtobufError):  # whoever reads the body says what is wrong
                     request = _as_json(request)
             return await self._route(request, peer)
@@ -205,6 +210,11 @@ class Face:
         streams = (*SUBRESOURCES, "log")
         if call.subresource in streams and call.group == "" and call.plural == POD.plural:
             return await self._pod_stream(call)
+        if call.subresource == "proxy" and is_proxied(request.path):
+            # Imported when first needed: most servers never pass a request on.
+            from cloudwright.apiserver.proxies import passing
+
+            return await passing.serve(self._core, call, self._streams)
         return await self._core.handle(request, user, call)
 
     async def _pod_stream(self, call: Call) -> Answer:

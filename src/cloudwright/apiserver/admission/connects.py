@@ -19,7 +19,7 @@ _KINDS = {
 
 
 async def admit(core: ApiCore, call: Call) -> None:
-    """Let admission refuse an exec, attach or port-forward.
+    """Let admission refuse an exec, attach, port-forward or a proxied request.
 
     Raises:
         ApiError: a webhook or policy says no.
@@ -44,8 +44,12 @@ async def admit(core: ApiCore, call: Call) -> None:
 
 def _options(call: Call) -> Object:
     """The options in the query as the object that upstream shows."""
-    found: dict[str, Any] = {"kind": _KINDS[call.subresource], "apiVersion": "v1"}
+    found: dict[str, Any] = {"kind": _KINDS.get(call.subresource, ""), "apiVersion": "v1"}
     query = call.query
+    if call.subresource == "proxy":
+        found["kind"] = f"{call.served.resource.kind}ProxyOptions"
+        path = call.request.path.partition("/proxy")[2]
+        return {**found, "path": path} if path else found
     if call.subresource == "portforward":
         ports = [int(text) for text in query.every("ports") if text.isdigit()]
         return {**found, "ports": ports} if ports else found

@@ -21,6 +21,7 @@ from cloudwright.apiserver.calls import Query
 from cloudwright.apiserver.errors import ApiError, unauthorized
 from cloudwright.apiserver.face import Door, Face, as_api_error
 from cloudwright.apiserver.http.native import FaceServer
+from cloudwright.apiserver.proxies.door import ProxyDoor
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.client.transport import Reply, Request
@@ -131,7 +132,7 @@ class Exchanges:
                     allow = await self._face.may_repeat(request, shown.peer)
                 given = found.headers if type(found.headers) is dict else dict(found.headers)
                 self._server.answer(number, found.status, given, found.body, allow)
-            elif isinstance(found, Door):
+            elif isinstance(found, Door | ProxyDoor):
                 await self._door(_Upgrade(self._server, number, headers, Query(query)), found)
             else:
                 await self._stream(number, found)
@@ -162,6 +163,10 @@ class Exchanges:
             try:
                 if self._server.open(number, reply.status, dict(reply.headers)):
                     await self._pour(number, reply)
+            except ConnectionError as broken:  # whoever we got it from
+                self._server.abort(number)
+                _log.debug("a stream broke off", extra={"reason": str(broken)})
+                return
             except Exception:
                 self._server.abort(number)
                 raise
@@ -192,7 +197,7 @@ class Exchanges:
                 self._room.pop(number, None)
         return room is not None
 
-    async def _door(self, upgrade: _Upgrade, door: Door) -> None:
+    async def _door(self, upgrade: _Upgrade, door: Door | ProxyDoor) -> None:
         # Imported when first needed: most servers never see one.
         from cloudwright.apiserver.streams import doors
 
@@ -200,7 +205,10 @@ class Exchanges:
         with anyio.CancelScope() as scope:
             self._streams[number] = scope
             try:
-                await doors.serve(upgrade, door.pod, door.subresource, door.query, door.streams)
+                if isinstance(door, ProxyDoor):
+                    await door.carry(upgrade)
+                else:
+                    await doors.serve(upgrade, door.pod, door.subresource, door.query, door.streams)
             except CloudwrightError as error:
                 failed = failure_reply(as_api_error(error))
                 self._server.answer(number, failed.status, dict(failed.headers), failed.body)

@@ -59,7 +59,7 @@ class StoredBackends:
         pods, reference = self._pods(), address.get("targetRef") or {}
         if pods is not None and reference.get("kind") == "Pod":
             stream = await pods.connect(namespace, str(reference["name"]), target)
-            return _PodStream(stream)
+            return PodStream(stream)
         try:
             return await anyio.connect_tcp(str(address["ip"]), target)
         except OSError as error:
@@ -79,7 +79,7 @@ def _port_name(service: Mapping[str, Any], name: str, port: int) -> str:
     raise WebhookError(f'no service port {port} found for service "{name}"')
 
 
-class _PodStream(ByteStream):
+class PodStream(ByteStream):
     """A pod's stream with anyio's manners."""
 
     def __init__(self, stream: streams.ByteStream) -> None:

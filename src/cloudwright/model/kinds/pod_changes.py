@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cloudwright.model import fields
@@ -20,6 +21,11 @@ _RESIZABLE = ("cpu", "memory")
 
 class EphemeralContainers:
     """A change that adds ephemeral containers and does nothing else."""
+
+    def prepare_create(self, obj: Object, now: datetime) -> Object:
+        """As it is: nothing is created by a subresource."""
+        del now
+        return obj
 
     def prepare_update(self, new: Object, old: Object) -> Object:
         """All but the ephemeral containers is as it was."""
@@ -48,6 +54,11 @@ class EphemeralContainers:
 
 class Resize:
     """A change of containers' cpu and memory, and of how they take it."""
+
+    def prepare_create(self, obj: Object, now: datetime) -> Object:
+        """As it is: nothing is created by a subresource."""
+        del now
+        return obj
 
     def prepare_update(self, new: Object, old: Object) -> Object:
         """All but resources and their policies is as it was; containers that were added, removed
