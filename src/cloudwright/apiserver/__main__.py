@@ -103,13 +103,16 @@ def core_of(plugins: str) -> CoreConfig:
         UsageError: there is no such plug-in.
     """
     names = {name.strip() for name in plugins.split(",") if name.strip()}
-    if names - {"ServiceAccount"}:
-        unknown = ", ".join(sorted(names - {"ServiceAccount"}))
+    known = {"ServiceAccount", "TaintNodesByCondition"}
+    if names - known:
+        unknown = ", ".join(sorted(names - known))
         raise UsageError(
             f"--enable-admission-plugins: unknown: {unknown}",
-            hint="ServiceAccount; all others are on",
+            hint="ServiceAccount, TaintNodesByCondition; all others are on",
         )
-    return CoreConfig(service_accounts="ServiceAccount" in names)
+    return CoreConfig(
+        service_accounts="ServiceAccount" in names, taint_nodes="TaintNodesByCondition" in names
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

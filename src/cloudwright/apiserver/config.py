@@ -50,6 +50,9 @@ class CoreConfig:
     service_accounts: bool = False
     """Whether each pod must have a service account and gets its token: where a controller makes
     the account ``default`` (kube-apiserver's admission plug-in ServiceAccount)."""
+    taint_nodes: bool = False
+    """Whether new nodes are tainted as not ready: where a controller takes the taint away
+    (kube-apiserver's admission plug-in TaintNodesByCondition)."""
     object_bytes_max: int = 1536 * 1024
     body_bytes_max: int = 3 * 1024 * 1024
     bookmark_seconds: float = 60.0

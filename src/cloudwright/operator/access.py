@@ -84,12 +84,12 @@ class Access:
         self._count("create", resource)
         return await self.client.create(resource, obj)
 
-    async def update(self, resource: Resource, obj: Object) -> Object:
+    async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
         """Replace. Raises ``ConflictError`` when the object has changed since it was read."""
         if self._only_noted(Update(resource, obj)):
             return obj
         self._count("update", resource)
-        return await self.client.update(resource, obj)
+        return await self.client.update(resource, obj, subresource=subresource)
 
     async def write_status(self, resource: Resource, obj: Object, status: Object | None) -> Object:
         """Write the status if it differs; returns the object with it.
@@ -148,6 +148,7 @@ class Access:
                 action.resource,
                 action.name,
                 action.namespace,
+                grace_seconds=action.grace_seconds,
                 propagation=action.propagation or "",
                 uid=action.uid,
                 missing_ok=True,

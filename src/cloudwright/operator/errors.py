@@ -1,9 +1,11 @@
 """What can go wrong in the operator's own machinery.
 
 OperatorError
+├─ EphemeralClash   a claim of the name that an ephemeral volume needs is somebody else's
 ├─ HookError        a hook that is a URL did not answer 2xx in time
 ├─ LeadershipLost   another operator leads now, or the API does not answer
-└─ MeterError       nobody can say what a Service answers
+├─ MeterError       nobody can say what a Service answers
+└─ SignerError      a certificate cannot be signed
 """
 
 from __future__ import annotations
@@ -33,3 +35,15 @@ class MeterError(OperatorError):
     """Nobody can say what a Service answers."""
 
     default_code = "CW4003"
+
+
+class EphemeralClash(OperatorError):
+    """A claim of the name that an ephemeral volume needs belongs to somebody else."""
+
+    default_code = "CW4004"
+
+
+class SignerError(OperatorError):
+    """A certificate cannot be signed."""
+
+    default_code = "CW4005"

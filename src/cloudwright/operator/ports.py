@@ -67,3 +67,12 @@ class Meter(Protocol):
         """What these pods use, by name; one that is not measured yet is left out. Raises
         ``CloudwrightError`` when nobody can be asked.
         """
+
+
+class Signer(Protocol):
+    """The cluster's authority, for CertificateSigningRequests."""
+
+    def sign(self, request: bytes, usages: Sequence[str], seconds: float) -> bytes:
+        """A certificate (PEM) for a request (PEM): its subject, names and key, with these usages
+        (as the API writes them) and life. ``ValueError`` when it cannot be given.
+        """

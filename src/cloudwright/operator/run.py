@@ -11,18 +11,22 @@ from anyio.abc import TaskStatus
 from cloudwright._base.clock import Clock
 from cloudwright.client.client import Client
 from cloudwright.operator.config import Config
+from cloudwright.operator.controllers.certificates import CertificateController
 from cloudwright.operator.controllers.cronjob import CronJobController
 from cloudwright.operator.controllers.daemonset import DaemonSetController
 from cloudwright.operator.controllers.deployment import DeploymentController
 from cloudwright.operator.controllers.disruption import DisruptionController
 from cloudwright.operator.controllers.endpoints import EndpointsController
+from cloudwright.operator.controllers.ephemeral import EphemeralVolumeController
 from cloudwright.operator.controllers.gc import GarbageCollector
 from cloudwright.operator.controllers.horizontal import HorizontalController
 from cloudwright.operator.controllers.ingress import IngressController
 from cloudwright.operator.controllers.job import JobController
 from cloudwright.operator.controllers.microservice import MicroServiceController
+from cloudwright.operator.controllers.mirroring import MirroringController
 from cloudwright.operator.controllers.namespace import NamespaceController
 from cloudwright.operator.controllers.nodes import NodeController
+from cloudwright.operator.controllers.podgc import PodGarbageCollector
 from cloudwright.operator.controllers.quota import QuotaController
 from cloudwright.operator.controllers.replicaset import (
     ReplicaSetController,
@@ -30,9 +34,10 @@ from cloudwright.operator.controllers.replicaset import (
 )
 from cloudwright.operator.controllers.serviceaccount import ServiceAccountController
 from cloudwright.operator.controllers.statefulset import StatefulSetController
+from cloudwright.operator.controllers.tainteviction import TaintEvictionController
 from cloudwright.operator.controllers.volumes import VolumeController
 from cloudwright.operator.manager import Controller, Manager
-from cloudwright.operator.ports import Hooks, Meter, PodCommands
+from cloudwright.operator.ports import Hooks, Meter, PodCommands, Signer
 from cloudwright.operator.vitals import Vitals, shared
 
 if TYPE_CHECKING:
@@ -55,8 +60,12 @@ _PLAIN: dict[str, Callable[[], Controller]] = {
     "namespace": NamespaceController,
     "serviceaccount": ServiceAccountController,
     "nodes": NodeController,
+    "podgc": PodGarbageCollector,
+    "tainteviction": TaintEvictionController,
+    "mirroring": MirroringController,
+    "ephemeral": EphemeralVolumeController,
 }
-ALL: tuple[str, ...] = (*_PLAIN, "horizontal", "microservice")
+ALL: tuple[str, ...] = (*_PLAIN, "certificates", "horizontal", "microservice")
 """The names of all controllers."""
 
 
@@ -66,6 +75,7 @@ def build(
     hooks: Hooks,
     meter: Meter | None = None,
     commands: PodCommands | None = None,
+    signer: Signer | None = None,
     clock: Clock | None = None,
     config: Config | None = None,
     controllers: Collection[str] = ALL,
@@ -79,7 +89,7 @@ def build(
     """
     vitals = Vitals(registry) if registry is not None else shared()
     manager = Manager(client, clock=clock, config=config, vitals=vitals)
-    add(manager, controllers, hooks=hooks, meter=meter, commands=commands)
+    add(manager, controllers, hooks=hooks, meter=meter, commands=commands, signer=signer)
     for controller in extra:
         manager.add(controller)
     return manager
@@ -92,6 +102,7 @@ def add(
     hooks: Hooks,
     meter: Meter | None = None,
     commands: PodCommands | None = None,
+    signer: Signer | None = None,
 ) -> None:
     """Give a manager some of the controllers in ``ALL``.
 
@@ -108,6 +119,8 @@ def add(
             manager.add(MicroServiceController(hooks, meter, commands))
         elif name == "horizontal":
             manager.add(HorizontalController(meter))
+        elif name == "certificates":
+            manager.add(CertificateController(signer))
         else:
             manager.add(_PLAIN[name]())
 
@@ -118,6 +131,7 @@ async def run(
     hooks: Hooks,
     meter: Meter | None = None,
     commands: PodCommands | None = None,
+    signer: Signer | None = None,
     clock: Clock | None = None,
     config: Config | None = None,
     controllers: Collection[str] = ALL,
@@ -134,6 +148,7 @@ async def run(
         hooks=hooks,
         meter=meter,
         commands=commands,
+        signer=signer,
         clock=clock,
         config=config,
         controllers=controllers,

@@ -36,6 +36,7 @@ from cloudwright.apiserver.authz import ChainAuthorizer, policy
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.local import LocalTransport
 from cloudwright.apiserver.server import Serving
+from cloudwright.apiserver.signer import RequestSigner
 from cloudwright.apiserver.store.opening import open_any
 from cloudwright.apiserver.tls import Pki, write_kubeconfig
 from cloudwright.client.client import Client
@@ -254,6 +255,7 @@ async def _start_parts(
             hooks=hooks,
             meter=measures.meter(parts),
             commands=measures.PodCommands(parts.streams),
+            signer=RequestSigner(Pki(paths.pki).ca),
             clock=clock,
             config=wanted,
         )

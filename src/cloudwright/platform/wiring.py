@@ -67,6 +67,7 @@ def core_config(config: PlatformConfig) -> CoreConfig:
         service_cidr=config.service_cidr,
         reserved_ips=(first, config.dns_address),
         service_accounts=True,
+        taint_nodes=True,
     )
 
 

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 from cloudwright.apiserver import cel, encoding
 from cloudwright.apiserver.admission.matching import Siblings
 from cloudwright.apiserver.admission.namespaces import NamespaceLabels
+from cloudwright.apiserver.admission.plugins.certificates import (
+    CertificateApproval,
+    CertificateSigning,
+    CertificateSubjectRestriction,
+)
 from cloudwright.apiserver.admission.plugins.classes import (
     DefaultIngressClass,
     DefaultStorageClass,
@@ -16,6 +21,7 @@ from cloudwright.apiserver.admission.plugins.classes import (
 )
 from cloudwright.apiserver.admission.plugins.limits import LimitRanger
 from cloudwright.apiserver.admission.plugins.node_restriction import NodeRestriction
+from cloudwright.apiserver.admission.plugins.nodes import TaintNodesByCondition
 from cloudwright.apiserver.admission.plugins.plugin import Plugin
 from cloudwright.apiserver.admission.plugins.pod_security import PodSecurity
 from cloudwright.apiserver.admission.plugins.priority import Priority
@@ -129,12 +135,16 @@ def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = 
             LimitRanger(store),
             *((ServiceAccounts(store),) if core.config.service_accounts else ()),
             NodeRestriction(store),
+            *((TaintNodesByCondition(),) if core.config.taint_nodes else ()),
             PodSecurity(namespaces),
             Priority(store),
             DefaultTolerationSeconds(),
             PersistentVolumeClaimResize(store),
             StorageObjectInUseProtection(),
             RuntimeClass(store),
+            CertificateApproval(authorizer),
+            CertificateSigning(authorizer),
+            CertificateSubjectRestriction(),
             DefaultIngressClass(store),
             DefaultStorageClass(store),
             Expressions(),

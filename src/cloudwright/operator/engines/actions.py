@@ -44,6 +44,8 @@ class Delete:
     uid: str = ""
     propagation: str | None = None
     """``Background``, ``Foreground`` or ``Orphan``; ``None`` is the server's default."""
+    grace_seconds: int | None = None
+    """How long a pod may take to end; 0 removes it by force; ``None`` is the object's own wish."""
 
 
 Action = Create | Update | Patch | Delete
