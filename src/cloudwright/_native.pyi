@@ -138,17 +138,43 @@ class FaceServer:
         number: int,
         topic: int,
         after: int,
-        bookmark: tuple[bytes, bytes] | None,
+        bookmark: list[tuple[bytes, bytes]] | None,
         seconds: float,
-        initial: tuple[str, str] | None = None,
-        initial_end: tuple[bytes, bytes] | None = None,
+        initial: tuple[str, str] | None,
+        initial_end: list[tuple[bytes, bytes]] | None,
+        overrun: bytes,
     ) -> bool:
         """``initial``: prefix and version of objects in memory to send first; bookmarks: the texts
-        around the revision. False: the client is gone, or the memory cannot be used.
+        around the revision by the number of its digits; ``overrun``: the last line when the
+        watcher must list again. False: the client is gone, or the memory cannot be used.
         """
-    def event(self, topic: int, revision: int, line: bytes) -> None: ...
+
+    def publish(
+        self,
+        objects: list[tuple[str, bytes | None, int]],
+        lines: list[tuple[int, int, bytes]],
+        invalidate: bool,
+        revision: int,
+    ) -> None:
+        """Writes: keys, newest texts (None: it is gone) and revisions; ``(topic, revision, line)``
+        for watchers; whether to forget what callers were allowed; the newest revision.
+        """
+
+    def hold(
+        self,
+        objects: list[tuple[str, bytes | None, int]],
+        lines: list[tuple[int, int, bytes]],
+        invalidate: bool,
+        revision: int,
+    ) -> None:
+        """The same, to be published by ``release``; once each, in either order."""
+
+    def release(self) -> None: ...
+    def discard(self) -> None:
+        """What is held was not written."""
+
     def progress(self, revision: int) -> None: ...
-    def forget(self, topic: int, number: int) -> None: ...
+    def forget(self, number: int) -> None: ...
     def close_topic(self, topic: int) -> None: ...
     def counts(self) -> dict[str, Any]: ...
     def drain(self) -> None: ...

@@ -2,7 +2,6 @@
 use std::{
     io::Write,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{counts::Open, listing::Listing, stream::StreamBody};
+use crate::{listing::Listing, stream::StreamBody};
 
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -40,12 +39,11 @@ impl Source {
 /// What is compressed at once, so that other requests get their turn.
 const PIECE: usize = 64 << 10;
 
-/// A response's body; `open` counts it as long as it is sent.
+/// A response's body.
 pub(crate) struct Body {
     source: Source,
     gzip: Option<Box<GzEncoder<Vec<u8>>>>,
     rest: Bytes,
-    _open: Option<Arc<Open>>,
 }
 
 impl Body {
@@ -54,18 +52,11 @@ impl Body {
             source,
             gzip: None,
             rest: Bytes::new(),
-            _open: None,
         }
     }
 
     pub fn whole(data: Bytes) -> Self {
         Self::new(Source::Whole(Some(data)))
-    }
-
-    /// Counted as a long-running request until it is dropped.
-    pub fn counted(mut self, open: Arc<Open>) -> Self {
-        self._open = Some(open);
-        self
     }
 
     /// The same, compressed.

@@ -25,6 +25,8 @@ pub struct Config {
     /// Events and their bytes that may wait for one watcher.
     pub watch_events_max: usize,
     pub watch_bytes_max: usize,
+    /// Threads that give events to watchers.
+    pub fan_threads: usize,
     /// How often a watcher that asked for bookmarks gets one.
     pub bookmark: Duration,
     /// How long an allow decision is believed.
@@ -48,6 +50,7 @@ impl Default for Config {
             body_pause: Duration::from_secs(30),
             watch_events_max: 2048,
             watch_bytes_max: 16 << 20,
+            fan_threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
             bookmark: Duration::from_secs(60),
             allow: Duration::from_secs(10),
             state_bytes_max: 512 << 20,

@@ -14,18 +14,24 @@ use tokio::{
     time::timeout,
 };
 
-use crate::tls::Peer;
+use crate::{tls::Peer, transport::Slot};
 
 /// The other side of a connection.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub peer: Option<(u64, Arc<Peer>)>,
     pub http2: bool,
+    /// Of HTTP/1.1: where the connection can be asked for.
+    pub slot: Arc<Slot>,
 }
 
 impl Caller {
     pub fn new(peer: Option<(u64, Arc<Peer>)>, http2: bool) -> Self {
-        Self { peer, http2 }
+        Self {
+            peer,
+            http2,
+            slot: Arc::default(),
+        }
     }
 
     /// The fingerprint of a certificate that was verified and is valid now; `Err`: it is not.

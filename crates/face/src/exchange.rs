@@ -9,7 +9,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
+};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -34,6 +36,7 @@ use crate::{
     status,
     stream::StreamBody,
     tls::Material,
+    transport::Slot,
     waiting::{Connection, Room, Waiting},
 };
 
@@ -115,9 +118,12 @@ impl Shared {
         }
         drop(kinds);
         let connection = upgrade_of(caller, &mut request);
+        // In chunks, so that others can go on with it.
+        let chunked = !caller.http2 && request.version() == Version::HTTP_11;
+        let slot = chunked.then(|| Arc::clone(&caller.slot));
         let answer = self.ask(caller, request, path, query, incoming, ticket);
         let response = answer.await;
-        self.respond(response, connection, &mut ticking)
+        self.respond(response, (connection, slot), &mut ticking)
     }
 
     fn direct(&self, extra: &HeaderMap, body: Body, headers: &HeaderMap) -> Response<Body> {
@@ -211,7 +217,7 @@ impl Shared {
     fn respond(
         &self,
         answer: (Answer, bool),
-        connection: Connection,
+        (connection, slot): (Connection, Option<Arc<Slot>>),
         ticking: &mut Ticking,
     ) -> Response<Body> {
         let (answer, gzip) = answer;
@@ -222,8 +228,8 @@ impl Shared {
             }
             Answer::Stream(head, stream) => {
                 ticking.code(head.status);
-                let source = Source::Stream(StreamBody(stream));
-                let body = Body::new(source).counted(ticking.open());
+                let body = StreamBody::new(stream, slot, Some(ticking.open()));
+                let body = Body::new(Source::Stream(body));
                 self.finish(head.code(), head.map(), body, false)
             }
             Answer::Upgrade(head, program) => {

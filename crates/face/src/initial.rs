@@ -80,8 +80,7 @@ mod tests {
         );
         state.ready(101);
         let end = Bookmark {
-            before: Bytes::from_static(b"<"),
-            after: Bytes::from_static(b">\n"),
+            forms: vec![(Bytes::from_static(b"<"), Bytes::from_static(b">\n"))],
         };
         let snapshot = state.snapshot().unwrap();
         let mut initial = Initial::new(snapshot, "/core/pods/", "v1", Some(end));

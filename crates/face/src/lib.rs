@@ -24,6 +24,7 @@ mod state;
 mod status;
 mod stream;
 mod tls;
+mod transport;
 mod waiting;
 
 pub use answer::Head;
@@ -32,5 +33,5 @@ pub use counts::{BUCKETS, Count, Counts, Gauge, Labels};
 pub use fan::Bookmark;
 pub use inbox::{Arrival, Notice};
 pub use kinds::Kind;
-pub use server::{Server, StartError, WatchWish};
+pub use server::{Change, Server, StartError, WatchWish};
 pub use tls::{Peer, TlsError};

@@ -2,12 +2,14 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    future::poll_fn,
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -21,12 +23,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{Semaphore, oneshot, watch},
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use crate::{connection::Caller, exchange::Shared, inbox::locked, tls::Peer};
+use crate::{
+    connection::Caller,
+    exchange::Shared,
+    fan::{Carrier, Handed},
+    inbox::locked,
+    tls::Peer,
+    transport::Transport,
+};
 
 /// Streams of one HTTP/2 connection: watches share it with requests.
 const STREAMS: u32 = 1000;
@@ -104,12 +113,34 @@ async fn drained(mut phase: watch::Receiver<Phase>) {
     let _ = phase.wait_for(|now| *now == Phase::Draining).await;
 }
 
+/// Serves requests; a watch's connection is with the fan-out until the watch has ended.
 async fn serve_http1(
     shared: &Arc<Shared>,
     io: TlsStream<TcpStream>,
     caller: Arc<Caller>,
     phase: watch::Receiver<Phase>,
 ) {
+    let slot = Arc::clone(&caller.slot);
+    let (socket, session) = io.into_inner();
+    let mut transport = Transport::new(socket, session, Arc::clone(&slot));
+    while let Some((handed, back)) = until_watch(shared, transport, &caller, phase.clone()).await {
+        shared.fan.adopt(handed);
+        // An error: the client left.
+        let Ok(carrier) = back.await else { return };
+        let Ok(again) = Transport::from_carrier(carrier, Arc::clone(&slot)) else {
+            return;
+        };
+        transport = again;
+    }
+}
+
+/// Serves requests until the connection ends, or is to be handed over.
+async fn until_watch(
+    shared: &Arc<Shared>,
+    transport: Transport,
+    caller: &Arc<Caller>,
+    phase: watch::Receiver<Phase>,
+) -> Option<(Handed, oneshot::Receiver<Carrier>)> {
     let config = &shared.config;
     let mut builder = http1::Builder::new();
     builder
@@ -118,19 +149,38 @@ async fn serve_http1(
         .max_headers(config.headers_max)
         .max_header_size(config.header_bytes_max)
         .max_buf_size(config.header_bytes_max.max(64 << 10));
-    let shared = Arc::clone(shared);
+    let (shared, caller) = (Arc::clone(shared), Arc::clone(caller));
+    let slot = Arc::clone(&caller.slot);
     let service = service_fn(move |request: Request<Incoming>| {
         let (shared, caller) = (Arc::clone(&shared), Arc::clone(&caller));
         async move { Ok::<_, Infallible>(shared.exchange(&caller, request).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    let mut connection = pin!(connection.with_upgrades());
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = drained(phase) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    let connection = builder.serve_connection(transport, service);
+    let mut connection = connection.with_upgrades();
+    let mut draining = pin!(drained(phase));
+    let mut told = false;
+    let (stream, open) = poll_fn(|cx| {
+        if !told && draining.as_mut().poll(cx).is_ready() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        slot.take()
+            .map_or(Poll::Pending, |parked| Poll::Ready(Some(parked)))
+    })
+    .await?;
+    let parts = connection.into_parts()?;
+    let carrier = parts.io.into_carrier(&parts.read_buf).ok()?;
+    let (back, returned) = oneshot::channel();
+    let handed = Handed {
+        stream,
+        carrier,
+        open,
+        back,
+    };
+    Some((handed, returned))
 }
 
 async fn serve_http2(

@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     counts::Counts,
     exchange::Shared,
-    fan::{Bookmark, Command, Fan},
+    fan::{Bookmark, Event, Fan, Watch},
     inbox::{Inbox, Notice, locked},
     initial::Initial,
     kinds::{Kind, Kinds},
@@ -54,13 +54,56 @@ pub struct WatchWish {
     pub initial_end: Option<Bookmark>,
     /// Sent from time to time, and at the end.
     pub bookmark: Option<Bookmark>,
+    /// The last line for a watcher that did not read, or must list again for another reason.
+    pub overrun: Bytes,
     pub seconds: f64,
+}
+
+/// What writes changed, and what is to be seen of them.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Keys, newest texts (`None`: removed) and revisions.
+    objects: Vec<(String, Option<Bytes>, u64)>,
+    events: Vec<Event>,
+    /// Kept permissions are forgotten.
+    invalidate: bool,
+    /// There are no events up to this one but the ones given.
+    revision: u64,
+}
+
+impl Change {
+    #[must_use]
+    pub fn new(revision: u64, invalidate: bool) -> Self {
+        Self {
+            revision,
+            invalidate,
+            ..Self::default()
+        }
+    }
+
+    /// In revision order.
+    pub fn object(&mut self, key: String, value: Option<Bytes>, revision: u64) {
+        self.objects.push((key, value, revision));
+    }
+
+    /// A line for every watcher of `topic`.
+    pub fn event(&mut self, topic: u64, revision: u64, line: &[u8]) {
+        self.events.push(Event::new(topic, revision, line));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    change: Option<Change>,
+    /// Before it was there.
+    released: bool,
 }
 
 /// A running server. It stops when it is told to, or dropped.
 pub struct Server {
     shared: Arc<Shared>,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
+    held: Mutex<Held>,
     phase: watch::Sender<Phase>,
     end: watch::Sender<Option<Duration>>,
     doors: mpsc::Sender<TcpListener>,
@@ -76,17 +119,18 @@ impl Server {
     ) -> Result<Self, StartError> {
         let material = Material::new(chain, key, authority)?;
         let kib = config.bodies_bytes_max / 1024;
+        let (inbox, counts) = (Arc::new(Inbox::new()?), Arc::default());
         let shared = Arc::new(Shared {
             material: ArcSwap::from_pointee(material),
             kinds: ArcSwap::from_pointee(Kinds::default()),
-            inbox: Arc::new(Inbox::new()?),
+            fan: Fan::start(&config, &counts, &inbox)?,
+            inbox,
             room: Room::default(),
             outbox: Outbox::default(),
             peers: Peers::default(),
             state: State::new(config.state_bytes_max),
             allowed: Allowed::new(config.allow),
-            fan: Fan::default(),
-            counts: Arc::default(),
+            counts,
             bodies: Semaphore::new(kib.max(config.body_bytes_max.div_ceil(1024))),
             ids: AtomicU64::new(0),
             config,
@@ -109,6 +153,7 @@ impl Server {
         Ok(Self {
             shared,
             streams: Mutex::default(),
+            held: Mutex::default(),
             phase,
             end,
             doors,
@@ -253,44 +298,75 @@ impl Server {
             ));
         }
         locked(&self.streams).remove(&id);
-        self.shared.fan.give(Command::Watch {
-            topic: wish.topic,
+        let fan = &self.shared.fan;
+        fan.watch(
             stream,
-            after,
-            bookmark: wish.bookmark,
-            seconds: wish.seconds,
-        });
+            Watch {
+                topic: wish.topic,
+                after,
+                bookmark: wish.bookmark,
+                overrun: wish.overrun,
+                seconds: wish.seconds,
+            },
+        );
         true
     }
 
-    /// A line for every watcher of `topic`.
-    pub fn event(&self, topic: u64, revision: u64, line: Bytes) {
-        self.shared.fan.give(Command::Event {
-            topic,
-            revision,
-            line,
-        });
+    /// What a group of writes changes, to be published by `release`: each is called once for a
+    /// group, in either order.
+    pub fn hold(&self, change: Change) {
+        let mut held = locked(&self.held);
+        if std::mem::take(&mut held.released) {
+            self.publish(change);
+        } else {
+            held.change = Some(change);
+        }
+    }
+
+    /// The group is durable: its changes are read, and its events are sent, from now on.
+    pub fn release(&self) {
+        let mut held = locked(&self.held);
+        match held.change.take() {
+            Some(change) => self.publish(change),
+            None => held.released = true,
+        }
+    }
+
+    /// The group was not written.
+    pub fn discard(&self) {
+        *locked(&self.held) = Held::default();
+    }
+
+    /// Puts what changed into the state, and sends what is to be seen of it.
+    pub fn publish(&self, change: Change) {
+        if change.invalidate {
+            self.invalidate();
+        }
+        for (key, value, revision) in change.objects {
+            self.shared.state.put(&key, value, revision);
+        }
+        self.shared.fan.events(&change.events, change.revision);
     }
 
     /// Every event up to `revision` was given.
     pub fn progress(&self, revision: u64) {
-        self.shared.fan.give(Command::Progress(revision));
+        self.shared.fan.events(&[], revision);
     }
 
-    /// The watcher `id` of `topic` is gone.
-    pub fn forget(&self, topic: u64, id: u64) {
-        self.shared.fan.give(Command::Forget { topic, id });
+    /// The watcher `id` is gone.
+    pub fn forget(&self, id: u64) {
+        self.shared.fan.forget(id);
     }
 
     /// The watchers of `topic` are told to list again.
     pub fn close_topic(&self, topic: u64) {
-        self.shared.fan.give(Command::Close { topic });
+        self.shared.fan.close(topic);
     }
 
     /// Events were missed: every watcher lists again, and the state is read no more.
     pub fn reset(&self) {
         self.shared.state.reset();
-        self.shared.fan.give(Command::CloseAll);
+        self.shared.fan.close_all();
     }
 
     /// The counters.
@@ -302,7 +378,7 @@ impl Server {
     /// Takes no more connections or requests on old ones; watches end.
     pub fn drain(&self) {
         self.phase.send_replace(Phase::Draining);
-        self.shared.fan.give(Command::Stop);
+        self.shared.fan.stop();
     }
 
     /// Drains, waits at most `grace` for running requests, and closes everything. Blocks.
@@ -313,6 +389,7 @@ impl Server {
             // A panic of the thread was reported where it happened.
             let _ = thread.join();
         }
+        self.shared.fan.quit();
     }
 }
 
@@ -341,9 +418,8 @@ async fn run(
         std::future::pending::<()>().await;
     };
     let accepting = accept(Arc::clone(&shared), listener, phase.clone());
-    let fanning = shared.fan.run(&shared.config, &shared.counts);
     let work = async {
-        tokio::join!(accepting, fanning);
+        accepting.await;
         // Draining: connections close once they are idle.
         while shared
             .counts
@@ -365,6 +441,7 @@ async fn run(
         () = work => {}
         () = deadline => {}
         () = shared.outbox.run() => {}
+        () = shared.fan.relay.run() => {}
         () = further => {}
     }
 }

@@ -29,13 +29,3 @@ pub(crate) fn broken_body() -> Bytes {
 pub(crate) fn stopping() -> Bytes {
     failure(503, "ServiceUnavailable", "the server is shutting down")
 }
-
-/// The last line of a watch that did not keep up.
-pub(crate) fn slow_watcher() -> Bytes {
-    let message = "the watch did not keep up with the events; list again";
-    let status = failure(410, "Expired", message);
-    let mut line = Vec::from(&br#"{"type":"ERROR","object":"#[..]);
-    line.extend_from_slice(&status);
-    line.extend_from_slice(b"}\n");
-    Bytes::from(line)
-}

@@ -7,8 +7,11 @@ use std::{
 };
 
 use crate::{
+    counts::Open,
+    fan::Rest,
     inbox::{Inbox, Notice, locked},
     initial::Initial,
+    transport::Slot,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -33,6 +36,10 @@ struct Inner {
     closed: bool,
     /// The program waits for room.
     waited_for: bool,
+    /// The fan-out wants the connection.
+    wanted: bool,
+    /// And has it: the body's end says nothing about the client.
+    handed: bool,
     waker: Option<Waker>,
 }
 
@@ -80,20 +87,43 @@ impl Stream {
         wake(waker);
     }
 
-    /// Sends `data` unless that would go beyond the limits; false: it does not fit.
-    pub fn offer(&self, data: Bytes, pieces_max: usize, bytes_max: usize) -> bool {
+    /// Sends `data` once who is to be woken is awake, unless that would go beyond the limits;
+    /// `None`: it does not fit.
+    pub fn offer(&self, data: Bytes, pieces_max: usize, bytes_max: usize) -> Option<Option<Waker>> {
         let mut inner = locked(&self.inner);
         if inner.closed || inner.ended {
-            return true;
+            return Some(None);
         }
         if inner.queue.len() >= pieces_max || inner.bytes + data.len() > bytes_max {
-            return false;
+            return None;
         }
         inner.push(data);
+        Some(inner.waker.take())
+    }
+
+    /// Nothing more is written here: the connection is for the fan-out, where it can be had.
+    pub fn hand_over(&self) {
+        let mut inner = locked(&self.inner);
+        inner.wanted = true;
         let waker = inner.waker.take();
         drop(inner);
         wake(waker);
-        true
+    }
+
+    /// The connection was taken; what was not sent is in `rest`.
+    pub fn handed(&self) {
+        locked(&self.inner).handed = true;
+    }
+
+    /// What is still to be sent, for who sends it instead.
+    pub fn rest(&self) -> Rest {
+        let mut inner = locked(&self.inner);
+        inner.bytes = 0;
+        Rest {
+            initial: inner.initial.take(),
+            queue: std::mem::take(&mut inner.queue),
+            ended: inner.ended,
+        }
     }
 
     /// Sends what waits, and `last`, then ends the body; `drop_waiting`: only `last`.
@@ -178,14 +208,32 @@ impl Inner {
 
 /// The reading end, which HTTP polls.
 #[derive(Debug)]
-pub(crate) struct StreamBody(pub Arc<Stream>);
+pub(crate) struct StreamBody {
+    stream: Arc<Stream>,
+    /// Where the connection can be asked for.
+    slot: Option<Arc<Slot>>,
+    open: Option<Arc<Open>>,
+}
 
 impl StreamBody {
+    /// `open` counts the answer as long as it is sent, by whomever.
+    pub fn new(stream: Arc<Stream>, slot: Option<Arc<Slot>>, open: Option<Arc<Open>>) -> Self {
+        Self { stream, slot, open }
+    }
+
     pub fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<Bytes>>> {
-        let mut inner = locked(&self.0.inner);
+        let mut inner = locked(&self.stream.inner);
+        if inner.wanted
+            && !inner.ended
+            && let Some(slot) = &self.slot
+        {
+            slot.park(&self.stream, self.open.as_ref());
+            inner.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         let Some(data) = inner.next() else {
             if inner.broken {
                 return Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into())));
@@ -202,7 +250,7 @@ impl StreamBody {
         }
         drop(inner);
         if tell {
-            self.0.inbox.push(Notice::Room(self.0.id));
+            self.stream.inbox.push(Notice::Room(self.stream.id));
         }
         Poll::Ready(Some(Ok(data)))
     }
@@ -210,13 +258,16 @@ impl StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        let mut inner = locked(&self.0.inner);
+        let mut inner = locked(&self.stream.inner);
+        if inner.handed {
+            return;
+        }
         inner.closed = true;
         inner.initial = None;
         inner.queue = VecDeque::new();
         inner.bytes = 0;
         drop(inner);
-        self.0.inbox.push(Notice::Gone(self.0.id));
+        self.stream.inbox.push(Notice::Gone(self.stream.id));
     }
 }
 
@@ -236,7 +287,7 @@ mod tests {
     fn a_full_stream_says_so_and_tells_when_there_is_room() {
         let inbox = Arc::new(Inbox::new().unwrap());
         let stream = Stream::new(7, Arc::clone(&inbox));
-        let mut body = StreamBody(Arc::clone(&stream));
+        let mut body = StreamBody::new(Arc::clone(&stream), None, None);
         assert!(poll(&mut body).is_pending());
         let piece = Bytes::from(vec![b'x'; HIGH / 2]);
         assert_eq!(stream.write(piece.clone()), Some(true));
@@ -252,7 +303,7 @@ mod tests {
     #[test]
     fn what_was_written_before_the_end_is_sent_in_order() {
         let stream = Stream::new(1, Arc::new(Inbox::new().unwrap()));
-        let mut body = StreamBody(Arc::clone(&stream));
+        let mut body = StreamBody::new(Arc::clone(&stream), None, None);
         for piece in ["a", "b", "c"] {
             stream.write(Bytes::from_static(piece.as_bytes()));
         }
@@ -267,12 +318,12 @@ mod tests {
     #[test]
     fn an_offer_beyond_the_limits_is_refused() {
         let stream = Stream::new(1, Arc::new(Inbox::new().unwrap()));
-        let mut body = StreamBody(Arc::clone(&stream));
+        let mut body = StreamBody::new(Arc::clone(&stream), None, None);
         let piece = Bytes::from_static(b"1234");
-        assert!(stream.offer(piece.clone(), 2, 100));
-        assert!(stream.offer(piece.clone(), 2, 100));
-        assert!(!stream.offer(piece.clone(), 2, 100));
-        assert!(!stream.offer(piece, 3, 10));
+        assert!(stream.offer(piece.clone(), 2, 100).is_some());
+        assert!(stream.offer(piece.clone(), 2, 100).is_some());
+        assert!(stream.offer(piece.clone(), 2, 100).is_none());
+        assert!(stream.offer(piece, 3, 10).is_none());
         stream.end(Some(Bytes::from_static(b"too slow")), true);
         assert_eq!(
             poll(&mut body),

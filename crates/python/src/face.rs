@@ -9,8 +9,8 @@ use std::{
 
 use bytes::Bytes;
 use cloudwright_face::{
-    Arrival, BUCKETS, Bookmark, Config, Head, Kind, Labels, Notice, Peer, Server, StartError,
-    WatchWish, query,
+    Arrival, BUCKETS, Bookmark, Change, Config, Head, Kind, Labels, Notice, Peer, Server,
+    StartError, WatchWish, query,
 };
 use pyo3::{
     exceptions::{PyOSError, PyValueError},
@@ -24,6 +24,33 @@ const COPIED: usize = 16 << 10;
 const GONE: u8 = 1;
 const ROOM: u8 = 2;
 const PEERS_MAX: usize = 10_000;
+
+/// A key, its newest text or `None`, and the revision.
+type Object = (String, Option<PyBackedBytes>, u64);
+/// A topic, the revision, and a line for its watchers.
+type Line = (u64, u64, PyBackedBytes);
+/// The texts around a bookmark's revision, by the number of its digits.
+type Around = Vec<(PyBackedBytes, PyBackedBytes)>;
+
+fn change(objects: Vec<Object>, lines: Vec<Line>, invalidate: bool, revision: u64) -> Change {
+    let mut change = Change::new(revision, invalidate);
+    for (key, value, revision) in objects {
+        let value = value.map(|data| Bytes::copy_from_slice(&data));
+        change.object(key, value, revision);
+    }
+    for (topic, revision, line) in lines {
+        change.event(topic, revision, &line);
+    }
+    change
+}
+
+fn bookmark(around: Around) -> Bookmark {
+    let forms = around.into_iter();
+    let forms = forms.map(|(before, after)| (bytes(before), bytes(after)));
+    Bookmark {
+        forms: forms.collect(),
+    }
+}
 
 /// A running HTTPS server; see `cloudwright.apiserver.native`.
 #[pyclass(frozen)]
@@ -293,6 +320,7 @@ impl FaceServer {
             String,
             String,
             bool,
+            bool,
             Vec<String>,
         )>,
     ) {
@@ -321,46 +349,57 @@ impl FaceServer {
 
     fn ready(&self, revision: u64) {
         self.server.ready(revision);
-            bool,
     }
 
-    #[pyo3(signature = (id, topic, after, bookmark, seconds, initial = None, initial_end = None))]
+    #[pyo3(signature = (id, topic, after, bookmark, seconds, initial, initial_end, overrun))]
     #[allow(clippy::too_many_arguments)]
     fn watch(
         &self,
         id: u64,
         topic: u64,
         after: u64,
-        bookmark: Option<(PyBackedBytes, PyBackedBytes)>,
+        bookmark: Option<Around>,
         seconds: f64,
         initial: Option<(String, String)>,
-        initial_end: Option<(PyBackedBytes, PyBackedBytes)>,
+        initial_end: Option<Around>,
+        overrun: PyBackedBytes,
     ) -> bool {
-        let line = |(before, after)| Bookmark {
-            before: bytes(before),
-            after: bytes(after),
-        };
         let wish = WatchWish {
             topic,
             after,
             initial,
-            initial_end: initial_end.map(line),
-            bookmark: bookmark.map(line),
+            initial_end: initial_end.map(self::bookmark),
+            bookmark: bookmark.map(self::bookmark),
+            overrun: bytes(overrun),
             seconds,
         };
         self.server.watch(id, wish)
     }
 
-    fn event(&self, topic: u64, revision: u64, line: PyBackedBytes) {
-        self.server.event(topic, revision, bytes(line));
+    fn publish(&self, objects: Vec<Object>, lines: Vec<Line>, invalidate: bool, revision: u64) {
+        self.server
+            .publish(change(objects, lines, invalidate, revision));
+    }
+
+    fn hold(&self, objects: Vec<Object>, lines: Vec<Line>, invalidate: bool, revision: u64) {
+        self.server
+            .hold(change(objects, lines, invalidate, revision));
+    }
+
+    fn release(&self) {
+        self.server.release();
+    }
+
+    fn discard(&self) {
+        self.server.discard();
     }
 
     fn progress(&self, revision: u64) {
         self.server.progress(revision);
     }
 
-    fn forget(&self, topic: u64, id: u64) {
-        self.server.forget(topic, id);
+    fn forget(&self, id: u64) {
+        self.server.forget(id);
     }
 
     /// What is counted: see the type stub.

@@ -25,6 +25,8 @@ class WatchPlan(Protocol):
     chosen: Selection
     render: Callable[[Object], bytes] | None
     """``None``: plain objects."""
+    encode: Callable[[bytes], bytes] | None
+    """What makes a line of what the client wants; ``None``: it takes JSON."""
     prefix: str
     """Store prefix of what is watched."""
     bookmarks: bool
@@ -38,6 +40,9 @@ class WatchPlan(Protocol):
     @property
     def topic(self) -> Hashable:
         """Equal for watches that see the same lines of a prefix."""
+
+    def encode_by(self, encode: Callable[[bytes], bytes]) -> None:
+        """The client takes no JSON. To be said before ``beginning``."""
 
     def seconds_left(self) -> float:
         """How long it may go on; 0: it ended, or failed, in ``beginning``."""

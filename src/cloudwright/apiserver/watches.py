@@ -80,9 +80,7 @@ def around_bookmark(
 def _around(
     served: Served, encode: Callable[[bytes], bytes] | None, digits: int, *, initial_end: bool
 ) -> tuple[bytes, bytes]:
-    one, other = (
-        bookmark(served, int(digit * digits), initial_end=initial_end) for digit in "12"
-    )
+    one, other = (bookmark(served, int(digit * digits), initial_end=initial_end) for digit in "12")
     if encode is not None:
         one, other = encode(one), encode(other)
     # Where they differ is the revision.

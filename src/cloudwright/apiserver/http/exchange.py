@@ -184,7 +184,7 @@ class Exchanges:
             if not await self.write(number, chunk):
                 return
         if plan is not None and plan.seconds_left():
-            self._feed.attach(number, plan)
+            await self._feed.attach(number, plan)
 
     async def write(self, number: int, chunk: bytes) -> bool:
         """Send a piece of a stream, and wait while it is full; false: nobody reads it."""
@@ -227,9 +227,9 @@ class _Shown:
         self.peer: Peer | None = None
         self.until = float("inf")
         if shown is not None:
-            _, _, name, groups, not_after, problem = shown
+            _, fingerprint, name, groups, not_after, problem = shown
             # Without a common name it names nobody, as upstream.
-            self.peer = Peer(name, groups) if name else None
+            self.peer = Peer(name, groups, fingerprint) if name else None
             self.until = 0.0 if problem else float(not_after)
 
 

@@ -1,25 +1,32 @@
 """What the native server is told: what is served, the objects, and each event once.
 
-A *topic* is all watchers that see the same lines: one resource version, namespace, selector and
-form. The face hands an event's line over once for each topic; the server's thread gives it to the
-watchers. The newest objects go to the server's memory before the writer hears that they are
+A *topic* is all watchers that see the same lines: one resource version, namespace, selector, form
+and encoding. The face hands an event's line over once for each topic; the server's threads give it
+to the watchers. The newest objects go to the server's memory before the writer hears that they are
 written, so that a read there is never older than an acknowledged write.
+
+A store that tells of a write before it is durable (``store.interface.Ahead``) has its lines made
+while the disk works; the thread that waited for the disk lets them go. Until the event loop hears
+of these writes too, no watcher is added: it would miss them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import anyio
+import orjson
 
 from cloudwright._base import logs
 from cloudwright.apiserver import watches
 from cloudwright.apiserver.core import ApiCore
-from cloudwright.apiserver.errors import StoreError
+from cloudwright.apiserver.errors import SlowWatcherError, StoreError, from_store
 from cloudwright.apiserver.http.native import FaceServer
 from cloudwright.apiserver.registry import Served
 from cloudwright.apiserver.replies import WatchPlan
+from cloudwright.apiserver.status import failure
 from cloudwright.apiserver.store.hub import prefixes
 from cloudwright.apiserver.store.interface import Event
 
@@ -29,6 +36,18 @@ _RIGHTS = ("/rbac.authorization.k8s.io/", "/core/serviceaccounts/")
 """Objects that decide who may do what."""
 _HOLDERS = ("/core/pods/", "/core/secrets/", "/core/nodes/")
 """Objects that tokens are bound to: none outlives its object."""
+
+
+Objects = list[tuple[str, bytes | None, int]]
+"""Keys, newest texts and revisions."""
+Lines = list[tuple[int, int, bytes]]
+"""Topics, revisions and lines for their watchers."""
+_SLOW = "the watch did not keep up with the events; list again"
+_OVERRUN = watches.line(
+    "ERROR",
+    orjson.dumps(failure(from_store(SlowWatcherError(_SLOW)))),
+)
+"""For a watcher that did not read: it lists again."""
 
 
 class _Topic:
@@ -43,8 +62,20 @@ class _Topic:
         self.watchers = 0
 
 
+class _Late:
+    """A watcher that comes while writes are held."""
+
+    __slots__ = ("added", "from_memory", "number", "plan")
+
+    def __init__(self, number: int, plan: WatchPlan, *, from_memory: bool) -> None:
+        self.number = number
+        self.plan = plan
+        self.from_memory = from_memory
+        self.added: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
 class Feed:
-    """A ``store.interface.Listener`` that tells the native server."""
+    """A ``store.interface.Ahead`` that tells the native server."""
 
     def __init__(self, server: FaceServer, core: ApiCore) -> None:
         self._server = server
@@ -53,6 +84,9 @@ class Feed:
         self._of: dict[int, _Topic] = {}
         self._topics = 0
         self._filling: set[str] | None = None
+        self._spoilt = False
+        self._held: Sequence[Event] = ()
+        self._late: list[_Late] = []
         self._stopped = False
         self._published = anyio.Event()
 
@@ -81,32 +115,89 @@ class Feed:
 
     # --- events
 
+    def hold(self, events: Sequence[Event]) -> None:
+        """Make ready what is being written."""
+        if events and not self._stopped:
+            self._held = events
+            self._server.hold(*self._change(events))
+        else:
+            self._server.hold([], [], False, 0)
+
+    def release(self) -> None:
+        """Show it."""
+        self._server.release()
+
+    def discard(self) -> None:
+        """It was not written."""
+        if self._filling is not None and self._held:
+            self._spoilt = True  # the filling passed over these keys
+        self._held = ()
+        self._server.discard()
+        self._add_late(())
+
     def event(self, event: Event) -> None:
-        """Give a write to the memory and to every topic that sees it."""
+        """Give a write to the memory and to every topic that sees it, unless that was done."""
         if self._stopped:
             return
-        key, revision = event.key, event.revision
-        if self._filling is not None:
-            self._filling.add(key)
-        if key.startswith(_RIGHTS) or (event.deleted and key.startswith(_HOLDERS)):
+        held = self._held
+        if not held:
+            self._server.publish(*self._change((event,)))
+        if _decides(event):
+            # Here too: until now, decisions were made by what was before.
             self._server.invalidate()
-        self._server.put(key, None if event.deleted else event.value, revision)
-        for prefix in prefixes(key) if self._by_prefix else ():
-            for topic in self._by_prefix.get(prefix, {}).values():
-                plan = topic.plan
-                try:
-                    line = watches.shown(event, plan.served, plan.chosen, plan.render)
-                except Exception:
-                    # A watch must not miss an event in silence, and must not stop the writer.
-                    _log.exception("an event cannot be shown", extra={"key": key})
-                    self._server.close_topic(topic.number)
-                    continue
-                if line is not None:
-                    self._server.event(topic.number, revision, line)
-        self._server.progress(revision)
+        if held and event.revision == held[-1].revision:
+            self._held = ()
+            self._add_late(held)
         if self._published.statistics().tasks_waiting:
             self._published.set()
             self._published = anyio.Event()
+
+    def _change(self, events: Sequence[Event]) -> tuple[Objects, Lines, bool, int]:
+        """What the server is told of writes."""
+        objects: Objects = []
+        lines: Lines = []
+        for event in events:
+            key, revision = event.key, event.revision
+            if self._filling is not None:
+                self._filling.add(key)
+            objects.append((key, None if event.deleted else event.value, revision))
+            for prefix in prefixes(key) if self._by_prefix else ():
+                for topic in self._by_prefix.get(prefix, {}).values():
+                    line = self._line(topic, event)
+                    if line is not None:
+                        lines.append((topic.number, revision, line))
+        return objects, lines, any(map(_decides, events)), events[-1].revision
+
+    def _line(self, topic: _Topic, event: Event) -> bytes | None:
+        try:
+            return _shown(topic.plan, event)
+        except Exception:
+            # A watch must not miss an event in silence, and must not stop the writer.
+            _log.exception("an event cannot be shown", extra={"key": event.key})
+            self._server.close_topic(topic.number)
+            return None
+
+    def _add_late(self, events: Sequence[Event]) -> None:
+        """Add those who came while ``events`` were held, with what they must see of them."""
+        late, self._late = self._late, []
+        for one in late:
+            if one.added.done():
+                continue
+            try:
+                one.added.set_result(self._add(one, events))
+            except Exception as error:
+                one.added.set_exception(error)
+
+    def _add(self, late: _Late, events: Sequence[Event]) -> bool:
+        plan = late.plan
+        if late.from_memory:
+            return self._attach(late.number, plan, plan.after, from_memory=True)
+        seen = [e for e in events if e.revision > plan.after and e.key.startswith(plan.prefix)]
+        lines = [line for event in seen if (line := _shown(plan, event)) is not None]
+        if lines:
+            self._server.write(late.number, b"".join(lines))
+        after = max(plan.after, events[-1].revision) if events else plan.after
+        return self._attach(late.number, plan, after, from_memory=False)
 
     def lost(self) -> None:
         """Events were missed: watchers list again, and the memory is not used any more."""
@@ -127,7 +218,7 @@ class Feed:
         """Give every object to the memory, page by page. What cannot be read is not kept there:
         whoever reads it is told why.
         """
-        self._filling = set()
+        self._filling, self._spoilt = set(), False
         self._core.store.listen(self)
         try:
             revision = await self._fill()
@@ -137,7 +228,7 @@ class Feed:
         finally:
             self._filling = None
         self._server.progress(max(revision, self._core.store.revision))
-        if self._core.store.exclusive:
+        if self._core.store.exclusive and not self._spoilt:
             self._server.ready(revision)
 
     async def _fill(self) -> int:
@@ -159,15 +250,27 @@ class Feed:
         cannot.
         """
         await self.settled()
-        return self._attach(number, plan, from_memory=True)
+        return await self._attach_soon(number, plan, from_memory=True)
 
-    def attach(self, number: int, plan: WatchPlan) -> None:
+    async def attach(self, number: int, plan: WatchPlan) -> None:
         """Give the open stream ``number`` every later event. Everything up to ``plan.after`` was
         sent, and nothing was published since.
         """
-        self._attach(number, plan, from_memory=False)
+        await self._attach_soon(number, plan, from_memory=False)
 
-    def _attach(self, number: int, plan: WatchPlan, *, from_memory: bool) -> bool:
+    async def _attach_soon(self, number: int, plan: WatchPlan, *, from_memory: bool) -> bool:
+        if not self._held:
+            return self._attach(number, plan, plan.after, from_memory=from_memory)
+        late = _Late(number, plan, from_memory=from_memory)
+        self._late.append(late)
+        try:
+            return await late.added
+        except asyncio.CancelledError:
+            if late.added.done() and not late.added.cancelled():
+                self.gone(number)
+            raise
+
+    def _attach(self, number: int, plan: WatchPlan, after: int, *, from_memory: bool) -> bool:
         served, key = plan.served, (plan.prefix, plan.topic)
         topics = self._by_prefix.setdefault(plan.prefix, {})
         topic = topics.get(key)
@@ -177,11 +280,12 @@ class Feed:
         taken = self._server.watch(
             number,
             topic.number,
-            plan.after,
-            watches.around_bookmark(served) if plan.bookmarks else None,
+            after,
+            watches.around_bookmark(served, plan.encode) if plan.bookmarks else None,
             plan.seconds_left(),
             (plan.prefix, served.resource.api_version) if from_memory else None,
             watches.around_bookmark(served, initial_end=True) if plan.initial_end else None,
+            plan.encode(_OVERRUN) if plan.encode is not None else _OVERRUN,
         )
         if taken:
             topic.watchers += 1
@@ -195,7 +299,7 @@ class Feed:
         topic = self._of.pop(number, None)
         if topic is None:
             return
-        self._server.forget(topic.number, number)
+        self._server.forget(number)
         topic.watchers -= 1
         if not topic.watchers:
             self._drop(topic)
@@ -227,6 +331,6 @@ def _row(served: Served) -> tuple[str, str, str, bool, str, str, bool, bool, lis
         served.storage,
         served.list_kind,
         served.view is None and not served.warning,
+        served.bare,
         sorted({*resource.subresources, "finalize", "binding", "eviction", "token"}),
     )
-        served.bare,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import anyio
 
 from cloudwright.apiserver.errors import CompactedError, SlowWatcherError
-from cloudwright.apiserver.store.interface import Event, Listener, Statistics
+from cloudwright.apiserver.store.interface import Ahead, Event, Listener, Statistics
 
 Replay = Callable[[str, int, int], Awaitable[list[Event]]]
 """``(prefix, after, up_to)`` → the next kept events, in order; empty when there are none left."""
@@ -39,6 +39,7 @@ class Hub:
         self._queue = queue
         self._watchers: dict[str, set[HubWatch]] = {}
         self._listeners: list[Listener] = []
+        self.ahead: Ahead | None = None
 
     def __len__(self) -> int:
         return self.statistics.watchers
@@ -62,6 +63,8 @@ class Hub:
     def listen(self, listener: Listener) -> None:
         """Give ``listener`` every event from now on."""
         self._listeners.append(listener)
+        if isinstance(listener, Ahead):
+            self.ahead = listener
 
     def advance(self, revision: int) -> None:
         """There are no further events up to ``revision``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Template(NamedTuple):
@@ -121,6 +121,23 @@ class Listener(Protocol):
 
     def lost(self) -> None:
         """Events were missed (a shared store, cut off for long): load everything anew."""
+
+
+@runtime_checkable
+class Ahead(Listener, Protocol):
+    """A listener that shows writes from the moment that they are durable, before the event loop
+    hears of them. For each group: ``hold`` and ``release``, in either order, then ``event`` for
+    each write; or ``discard``.
+    """
+
+    def hold(self, events: Sequence[Event]) -> None:
+        """What is being written. Not to be shown yet."""
+
+    def release(self) -> None:
+        """It is durable. Called in the writer's thread."""
+
+    def discard(self) -> None:
+        """It was not written."""
 
 
 class Watch(Protocol):

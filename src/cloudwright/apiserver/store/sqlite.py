@@ -34,6 +34,7 @@ from cloudwright.apiserver.store import checking, schema, statements
 from cloudwright.apiserver.store.compaction import Compactor
 from cloudwright.apiserver.store.hub import Hub, HubWatch
 from cloudwright.apiserver.store.interface import (
+    Ahead,
     Compare,
     Event,
     Listener,
@@ -254,14 +255,20 @@ class SqliteStore:
         group = self._next_group()
         events: list[Event] = []
         now = int(self._clock.now().timestamp())
+        ahead = self.hub.ahead
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for pending in group:
                 pending.outcome = self._apply(pending.txn, events, now)
             start = self._clock.monotonic()
-            await self._on_disk(partial(self._writer.execute, "COMMIT"))
+            if ahead is not None:
+                # Runs while the disk works.
+                asyncio.get_running_loop().call_soon(ahead.hold, events)
+            await self._on_disk(partial(self._commit, ahead))
         except sqlite3.Error as error:
             self._undo()
+            if ahead is not None:
+                ahead.discard()
             failure = self._reader.broken(error)
             _log.error("a commit failed", extra={"why": str(failure), "writes": len(group)})
             self.hub.statistics.failures += 1
@@ -280,6 +287,12 @@ class SqliteStore:
             if not pending.done.done():
                 assert pending.outcome is not None, "a transaction that ran has an outcome"
                 pending.done.set_result(pending.outcome)
+
+    def _commit(self, ahead: Ahead | None) -> None:
+        """Make the open group durable, and have it shown from here: the event loop may be busy."""
+        self._writer.execute("COMMIT")
+        if ahead is not None:
+            ahead.release()
 
     def _next_group(self) -> list[_Pending]:
         """What waits, up to so many writes and bytes: the loop stands still while they run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,7 @@ class Plan:
         self.served = call.served
         self.chosen = chosen
         self.render = _render(core, call)
+        self.encode: Callable[[bytes], bytes] | None = None
         self.prefix = call.served.prefix(call.namespace)
         self.bookmarks = options.bookmarks
         self.initial_end = options.initial_end
@@ -81,7 +82,12 @@ class Plan:
         resource = self.served.resource
         form = representation.wanted(self._call)
         include = self._call.query.get("includeObject") if form == "table" else ""
-        return (resource.group, resource.version, self.chosen, form, include)
+        return (resource.group, resource.version, self.chosen, form, include, self.encode)
+
+    def encode_by(self, encode: Callable[[bytes], bytes]) -> None:
+        """The client takes no JSON: lines of ``beginning`` and of the topic go out like this."""
+        self.encode = encode
+        self.from_memory = False
 
     def seconds_left(self) -> float:
         """How long it may go on."""
@@ -89,9 +95,13 @@ class Plan:
 
     async def beginning(self) -> AsyncGenerator[bytes, None]:
         """What exists and what happened until now."""
+        encode = self.encode
         async with aclosing(self._run(live=False)) as chunks:
             async for chunk in chunks:
-                yield chunk
+                if encode is None:
+                    yield chunk
+                else:
+                    yield b"".join([encode(line) for line in chunk.splitlines()])
 
     async def whole(self) -> AsyncGenerator[bytes, None]:
         """The whole watch."""
