@@ -22,6 +22,7 @@ from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.registry import Registry, Served
 from cloudwright.model import bundle, schemas
 from cloudwright.model.objects import Object
+from cloudwright.model.resources import Resource
 
 SCALE = "autoscaling/v1"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -228,6 +229,29 @@ def _compile(served: Served) -> Types:
         native.MergeFields([["status"]] if has_status else []),
         native.MergeFields(status if has_status else []),
     )
+
+
+def of_answer(
+    resource: Resource, obj: Object, manager: str, subresource: str, now: datetime
+) -> list[Object]:
+    """The owners that the answer to a request shows that is never stored."""
+    fields, _ = native.managed_update(
+        _answer_schema(resource),
+        None,
+        orjson.dumps(obj),
+        resource.api_version,
+        manager,
+        subresource,
+        rfc3339(now),
+        native.MergeFields([]),
+    )
+    found: list[Object] = orjson.loads(fields) if fields else []
+    return found
+
+
+@lru_cache(maxsize=16)
+def _answer_schema(resource: Resource) -> native.MergeSchema:
+    return built_in(schemas.definition_name(resource))
 
 
 @lru_cache(maxsize=1)

@@ -87,6 +87,7 @@ async def answer(
     if request.method != "POST":
         raise ApiError(405, "MethodNotAllowed", "a review can only be created")
     body = _body(resource, request)
+    owners = _owners(resource, body, request) if resource is not RULES else []
     spec = body.get("spec") or {}
     if resource is RULES:
         body |= {"metadata": {}, "spec": {}, "status": await _rules(spec, user, authorizer)}
@@ -99,7 +100,18 @@ async def answer(
         _check_access(resource, body, spec, namespace)
         about = user if resource is ACCESS else _subject(spec)
         body["status"] = await _access(spec, about, authorizer)
+    if owners:
+        body["metadata"] = {**body["metadata"], "managedFields": owners}
     return reply_json(201, body)
+
+
+def _owners(resource: Resource, body: dict[str, Any], request: Request) -> list[dict[str, Any]]:
+    """Who set what, as upstream tells even of what it never stores."""
+    from cloudwright.apiserver import managed, options
+
+    named = next((value for name, value in request.query if name == "fieldManager"), "")
+    manager = named or options.manager_of(request.headers.get("user-agent", ""))
+    return managed.of_answer(resource, body, manager, "", datetime.now(UTC))
 
 
 def user_info(user: User) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from cloudwright.apiserver.identity import User, with_authenticated
 
+_CREDENTIAL = "authentication.kubernetes.io/credential-id"
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -15,11 +17,15 @@ class Peer:
 
     name: str
     groups: tuple[str, ...]
+    fingerprint: str = field(default="", compare=False)
+    """SHA-256 of the certificate, in hexadecimal digits."""
     user: User = field(init=False, compare=False, repr=False)
     """Whom it is taken for: told once, since every request of a connection asks."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "user", User(self.name, with_authenticated(self.groups)))
+        extra = ((_CREDENTIAL, (f"X509SHA256={self.fingerprint}",)),) if self.fingerprint else ()
+        user = User(self.name, with_authenticated(self.groups), extra=extra)
+        object.__setattr__(self, "user", user)
 
 
 def peer_of(certificate: Mapping[str, Any] | None) -> Peer | None:

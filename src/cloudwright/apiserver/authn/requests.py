@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cloudwright._base.clock import rfc3339
-from cloudwright.apiserver import bodies, encoding
+from cloudwright.apiserver import bodies, encoding, managed, options
 from cloudwright.apiserver.admission import Review
 from cloudwright.apiserver.authn.accounts import AccountTokens
 from cloudwright.apiserver.authn.claims import Claims
@@ -50,10 +50,16 @@ class TokenRequests:
             raise method_not_allowed(call.request.method, "serviceaccounts/token")
         body = _body(call)
         account = await _read(core, "serviceaccounts", call.namespace, call.name)
+        asked = bool(body["spec"]["audiences"])
         _settle(body, account, call, self._tokens.audiences)
         now = core.clock.now()
-        body["metadata"]["creationTimestamp"] = rfc3339(now)
         spec = body["spec"]
+        said = {**body, "spec": {name: value for name, value in spec.items() if value}}
+        if not asked:  # what is filled in late is nobody's
+            said["spec"].pop("audiences", None)
+        manager = options.read(call).manager
+        owners = managed.of_answer(_REQUEST, said, manager, "token", now)
+        body["metadata"]["creationTimestamp"] = rfc3339(now)
         await _admit(core, call, body)
         claims = Claims(call.namespace, call.name, uid_of(account), tuple(spec["audiences"]))
         claims = await _bound(core, call, spec.get("boundObjectRef"), claims)
@@ -63,6 +69,8 @@ class TokenRequests:
                 "token": self._tokens.issue(claims, seconds),
                 "expirationTimestamp": rfc3339(now + timedelta(seconds=seconds)),
             }
+        if owners:
+            body["metadata"]["managedFields"] = owners
         return reply_json(201, body)
 
 
