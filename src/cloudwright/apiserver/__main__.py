@@ -7,27 +7,12 @@ controllers: objects can be read, written and watched, but nothing runs.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-import anyio
-
-from cloudwright._base import logs
-from cloudwright._base.clock import SystemClock
-from cloudwright._base.errors import CloudwrightError, UsageError, render
-from cloudwright._base.files import make_private
+from cloudwright._base import logs, startup
+from cloudwright._base.errors import CloudwrightError, render
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import bootstrap, identities, tls
-from cloudwright.apiserver.audit import setup as auditing
-from cloudwright.apiserver.authn import TokenFile
-from cloudwright.apiserver.authz import ChainAuthorizer
-from cloudwright.apiserver.config import CoreConfig, StoreConfig
-from cloudwright.apiserver.server import FaceConfig, serve
-from cloudwright.apiserver.store.opening import EMBEDDED, open_any
-
-_log = logs.get("apiserver")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--port", type=int, default=6443, help="port to listen on; 0: any free one")
     words.add_argument(
         "--store",
-        default=EMBEDDED,
+        default="sqlite",
         metavar="STORE",
         help="sqlite (in the state directory), or etcd://HOST:PORT,…/PREFIX?ca=&cert=&key=",
     )
@@ -67,54 +52,6 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-async def run(
-    paths: Paths,
-    config: FaceConfig,
-    store_at: str = EMBEDDED,
-    core_config: CoreConfig | None = None,
-    *,
-    audit_policy: str = "",
-    issuers: str = "",
-) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    pki = tls.Pki(paths.pki)
-    make_private(paths.database.parent)
-    async with open_any(store_at, StoreConfig(paths.database), SystemClock()) as store:
-        authorizer = ChainAuthorizer(store)
-        async with (
-            bootstrap.running(store, authorizer, config=core_config) as core,
-            auditing.running(core, audit_policy, paths.state / "audit" / "audit.log"),
-            identities.running(core, paths, pki.ca.certificate_pem, issuers) as known,
-            serve(
-                core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
-            ) as serving,
-        ):
-            kubeconfig = tls.write_kubeconfig(paths, serving.url)
-            _log.info("serving", extra={"url": serving.url, "kubeconfig": str(kubeconfig)})
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    return
-
-
-def core_of(plugins: str) -> CoreConfig:
-    """The core's settings with more admission plug-ins than usual.
-
-    Raises:
-        UsageError: there is no such plug-in.
-    """
-    names = {name.strip() for name in plugins.split(",") if name.strip()}
-    known = {"ServiceAccount", "TaintNodesByCondition"}
-    if names - known:
-        unknown = ", ".join(sorted(names - known))
-        raise UsageError(
-            f"--enable-admission-plugins: unknown: {unknown}",
-            hint="ServiceAccount, TaintNodesByCondition; all others are on",
-        )
-    return CoreConfig(
-        service_accounts="ServiceAccount" in names, taint_nodes="TaintNodesByCondition" in names
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit code."""
     options = parser().parse_args(arguments)
@@ -122,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure()
     try:
         if options.issue_token:
+            from cloudwright.apiserver.authn import TokenFile
+
             token = TokenFile.of(paths).issue(options.issue_token, options.group)
             sys.stdout.write(f"{token}\n")
             return 0
-        face = FaceConfig(host=options.host, port=options.port)
-        wanted = core_of(options.enable_admission_plugins)
-        serve_all = partial(
-            run, audit_policy=options.audit_policy, issuers=options.authentication_config
-        )
-        anyio.run(serve_all, paths, face, options.store, wanted)
+        startup.begin()
+        import anyio
+
+        from cloudwright.apiserver import alone
+
+        anyio.run(alone.run, paths, options)
     except CloudwrightError as error:
         sys.stderr.write(f"{render(error)}\n")
         return error.exit_code

@@ -7,11 +7,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cloudwright._base import logs
+from cloudwright._base import logs, startup
 from cloudwright._base.errors import CloudwrightError, render
 from cloudwright._base.paths import Paths
 from cloudwright.platform.config import load
-from cloudwright.platform.daemon import Ready, main
 
 
 def run() -> int:
@@ -21,6 +20,9 @@ def run() -> int:
     parser.add_argument("--ready-fd", type=int, help="where to tell the progress of the start")
     args = parser.parse_args()
     paths = Paths.find(args.state_dir)
+    startup.begin()
+    from cloudwright.platform.daemon import Ready, main
+
     ready = Ready(args.ready_fd)
     try:
         config = load(paths.state / "config.toml", {})

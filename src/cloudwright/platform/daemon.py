@@ -24,7 +24,7 @@ from ipaddress import IPv4Network
 import anyio
 from anyio.abc import TaskGroup
 
-from cloudwright._base import logs
+from cloudwright._base import logs, startup
 from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
@@ -210,6 +210,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         await stack.enter_async_context(control.serving(paths, served))
         await face.serve_metrics(stack, config, core, parts)
         ready.done()
+        startup.ready()
         _log.info("ready", extra={"pid": os.getpid()})
         await told.wait()
         group.cancel_scope.cancel()

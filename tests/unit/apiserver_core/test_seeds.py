@@ -38,12 +38,11 @@ async def test_planted_objects_have_ids_times_and_revisions_of_their_own(tmp_pat
         metadata = obj["metadata"]
         assert metadata["resourceVersion"] == str(record.revision)
         assert metadata["creationTimestamp"].startswith(f"{core.clock.now():%Y-%m-%d}")
-        assert not {seed.UID, seed.NOW} & {
-            record.value[i : i + 5] for i in range(len(record.value))
-        }
+        assert seed.UID not in record.value
+        assert seed.NOW not in record.value
 
 
-async def test_a_second_start_writes_nothing_and_brings_back_what_is_missing(tmp_path):
+async def test_what_is_there_stays_as_it_is(tmp_path):
     async with opened(tmp_path) as store:
         core = await bootstrap.start(store, ChainAuthorizer(store))
         before = store.revision

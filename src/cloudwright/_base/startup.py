@@ -1,0 +1,20 @@
+"""The garbage collector while a server starts.
+
+Until it is ready a server makes modules, classes and tables that stay: looking through them again
+and again finds nothing, and costs a tenth of the start.
+"""
+
+from __future__ import annotations
+
+import gc
+
+
+def begin() -> None:
+    """Collect nothing until ``ready``. For the program itself, before it loads its parts."""
+    gc.disable()
+
+
+def ready() -> None:
+    """Collect from now on, and never look at what the start made (``gc.freeze``)."""
+    gc.freeze()
+    gc.enable()
