@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -102,6 +103,22 @@ def _kine(directory: Path, endpoints: list[str]) -> Made:
     return Program(words, directory / "kine.log"), lambda: listens(port)
 
 
+def _anonymous(directory: Path) -> Path:
+    """Who is nobody may ask for health and version, as ours lets him, and for nothing else."""
+    conditions = [{"path": path} for path in ("/healthz", "/livez", "/readyz", "/version")]
+    file = directory / "authentication.json"
+    file.write_text(
+        json.dumps(
+            {
+                "apiVersion": "apiserver.config.k8s.io/v1",
+                "kind": "AuthenticationConfiguration",
+                "anonymous": {"enabled": True, "conditions": conditions},
+            }
+        )
+    )
+    return file
+
+
 def _tokens(directory: Path) -> dict[str, str]:
     file = directory / "tokens.csv"
     if file.exists():
@@ -147,6 +164,7 @@ def _api(cluster: Cluster, endpoint: str, flags: Sequence[str]) -> Made:
         f"--tls-cert-file={certificate}",
         f"--tls-private-key-file={key}",
         f"--token-auth-file={cluster.directory / 'tokens.csv'}",
+        f"--authentication-config={_anonymous(cluster.directory)}",
         "--authorization-mode=RBAC",
         f"--service-account-issuer={ISSUER}",
         f"--service-account-key-file={public}",
