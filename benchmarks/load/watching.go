@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,8 @@ import (
 )
 
 // Watches are read by one thread that waits for all of them with epoll: a goroutine for each would
-// cost more than what a server does for an event, and be what is measured. A read's bytes count as
-// arrived when epoll told of them.
+// cost more than what a server does for an event, and be what is measured. An event's time is the
+// one at which the kernel received its bytes, so that it does not wait for other events' reading.
 
 // nothing is the error of a socket without bytes; TLS takes it for temporary and goes on later.
 type nothing struct{}
@@ -65,6 +66,9 @@ func (s *socket) free() error {
 		return failed
 	}
 	s.fd = fd
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1); err != nil {
+		return err
+	}
 	return s.Conn.Close()
 }
 
@@ -79,6 +83,7 @@ type watcher struct {
 	socket  *socket
 	conn    *tls.Conn
 	framing framing
+	control [64]byte
 }
 
 // dial connects and shakes hands.
@@ -104,8 +109,8 @@ func dial(t *target, protocol string) (*watcher, error) {
 }
 
 // read gives what arrived, decrypted, to the framing.
-func (w *watcher) read(arrived, plain []byte, lines func(int)) error {
-	n, err := syscall.Read(w.socket.fd, arrived)
+func (w *watcher) read(arrived, plain []byte, seen func(time.Time)) error {
+	n, size, _, _, err := syscall.Recvmsg(w.socket.fd, arrived, w.control[:], 0)
 	if err == syscall.EAGAIN || err == syscall.EINTR {
 		return nil
 	}
@@ -114,6 +119,15 @@ func (w *watcher) read(arrived, plain []byte, lines func(int)) error {
 	}
 	if n == 0 {
 		return io.EOF
+	}
+	at, err := received(w.control[:size])
+	if err != nil {
+		return err
+	}
+	lines := func(count int) {
+		for range count {
+			seen(at)
+		}
 	}
 	w.socket.bytes = arrived[:n]
 	for {
@@ -128,6 +142,21 @@ func (w *watcher) read(arrived, plain []byte, lines func(int)) error {
 			return err
 		}
 	}
+}
+
+// received is the time in a message's control data.
+func received(control []byte) (time.Time, error) {
+	all, err := syscall.ParseSocketControlMessage(control)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, one := range all {
+		if one.Header.Type == syscall.SCM_TIMESTAMPNS && len(one.Data) >= 16 {
+			seconds := binary.NativeEndian.Uint64(one.Data)
+			return time.Unix(int64(seconds), int64(binary.NativeEndian.Uint64(one.Data[8:]))), nil
+		}
+	}
+	return time.Time{}, errors.New("the kernel did not say when bytes arrived")
 }
 
 // follow reads all watchers until one ends; seen is called with each event's arrival.
@@ -153,14 +182,8 @@ func follow(all []*watcher, seen func(at time.Time)) error {
 		if err != nil {
 			return err
 		}
-		now := time.Now()
-		lines := func(count int) {
-			for range count {
-				seen(now)
-			}
-		}
 		for _, event := range ready[:n] {
-			if err := all[event.Fd].read(arrived, plain, lines); err != nil {
+			if err := all[event.Fd].read(arrived, plain, seen); err != nil {
 				return fmt.Errorf("a watch ended: %w", err)
 			}
 		}
