@@ -13,6 +13,7 @@ from cloudwright._base.errors import UsageError
 from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver import bootstrap, identities, tls
+from cloudwright.apiserver.aggregation import aggregator
 from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import CoreConfig, StoreConfig
@@ -38,6 +39,7 @@ async def run(paths: Paths, options: argparse.Namespace) -> None:
         async with (
             bootstrap.running(store, authorizer, config=core_config) as core,
             auditing.running(core, options.audit_policy, audit_log),
+            aggregator.running(core, paths.pki, pki.ca.certificate_pem),
             identities.running(core, paths, pki.ca.certificate_pem, issuers) as known,
             serve(
                 core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer

@@ -40,9 +40,11 @@ from cloudwright.apiserver.vitals import Vitals
 from cloudwright.client.transport import Request
 from cloudwright.model import resources
 from cloudwright.model.objects import Object, finalizers_of, uid_of
+from cloudwright.model.resources import API_SERVICE
 from cloudwright.model.streams import PodStreams
 
 if TYPE_CHECKING:
+    from cloudwright.apiserver.aggregation.aggregator import Aggregator, Foreign
     from cloudwright.apiserver.audit import Auditor
     from cloudwright.apiserver.resource_metrics import ResourceMetrics
 
@@ -86,6 +88,8 @@ class ApiCore:
         """Told of every request, once there is a policy."""
         self.tokens: reviews.TokenKnower | None = None
         """Who answers ``TokenReview`` s; the face's authenticator."""
+        self.aggregator: Aggregator | None = None
+        """Who knows other API servers behind this one."""
         self.resource_metrics: ResourceMetrics | None = None
         """What pods and nodes use, where somebody measures it."""
         self.streams: PodStreams | None = None
@@ -135,7 +139,7 @@ class ApiCore:
         except ApiError as error:
             wanted = calls.asked_for(request) if error.http_status == 404 else None
             if wanted is not None:
-                await self._permit(user, wanted)
+                await self.permit(user, wanted)
             raise
 
     async def _converted(self, call: Call) -> Answer:
@@ -154,9 +158,18 @@ class ApiCore:
         Raises:
             ApiError: 403, it says no.
         """
-        await self._permit(call.user, call.attributes)
+        await self.permit(call.user, call.attributes)
 
-    async def _permit(self, user: User, wanted: Attributes) -> None:
+    def foreign(self) -> Sequence[Foreign]:
+        """What other API servers serve."""
+        return () if self.aggregator is None else self.aggregator.all()
+
+    def verb(self, name: str) -> Handler:
+        """Who serves a verb of resources that are stored."""
+        return self._verbs[name]
+
+    async def permit(self, user: User, wanted: Attributes) -> None:
+        """Let the authorizer decide. Raises ``ApiError`` 403."""
         verdict = await self.authorizer.authorize(user, wanted)
         if self.audit is not None:
             notes.decided(verdict.allowed, verdict.reason)
@@ -185,6 +198,8 @@ class ApiCore:
             from cloudwright.apiserver.signing import SigningRequestWrite
 
             return SigningRequestWrite(call, new, old, self.clock.now())
+        if call.group == API_SERVICE.group:
+            return synthetic.Entry(self, call, new, old)
         return Special()
 
     def before_deletion(self, call: Call, obj: Object) -> None:
@@ -237,6 +252,8 @@ class ApiCore:
         subresource = call.subresource
         if not subresource:
             if (call.group, call.plural) in synthetic.SOURCES:
+                if synthetic.is_stored(call):
+                    return synthetic.write
                 return synthetic.serve
             if call.verb not in call.served.resource.verbs:
                 raise no_such_method()

@@ -9,21 +9,27 @@ import base64
 import hashlib
 import platform
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cloudwright import __version__
 from cloudwright.apiserver import priorities
+from cloudwright.apiserver.aggregation import documents
 from cloudwright.apiserver.registry import Registry
 from cloudwright.apiserver.replies import JSON
 from cloudwright.apiserver.reviews import REVIEWS
 from cloudwright.client.transport import Reply
 from cloudwright.model.resources import BINDING, Resource
 
+if TYPE_CHECKING:
+    from cloudwright.apiserver.aggregation.aggregator import Foreign
+
 MAJOR, MINOR = "1", "36"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+Others = Mapping[str, Mapping[str, "Foreign"]]
+"""Foreign versions by group and version."""
 _Sub = tuple[str, str, str, tuple[str, ...]]
 _WRITE = ("get", "patch", "update")
 _STREAM = ("create", "get")
@@ -82,8 +88,11 @@ def subresources(resource: Resource) -> list[str]:
 class Discovery:
     """Answers discovery requests about a registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, foreign: Callable[[], Sequence[Foreign]] = tuple
+    ) -> None:
         self._registry = registry
+        self._foreign = foreign
         self._generation = -1
         self._answers: dict[tuple[str, str], Reply] = {}
 
@@ -113,17 +122,22 @@ class Discovery:
         for resource in sorted(self._resources(), key=lambda one: one.plural):
             versions = found.setdefault(resource.group, {})
             versions.setdefault(resource.version, []).append(resource)
-        groups = {name: found[name] for name in sorted(found, key=priorities.by_group)}
+        others: dict[str, dict[str, Foreign]] = {}
+        for one in self._foreign():
+            others.setdefault(one.group, {})[one.version] = one
+            found.setdefault(one.group, {}).setdefault(one.version, [])
+        order = _order(others)
+        groups = {name: found[name] for name in sorted(found, key=order)}
         answers: dict[tuple[str, str], Reply] = {}
         core = {"": groups.pop("", {})}
         answers["/api", ""] = _json(
             {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         )
-        shown = [_group(name, versions) for name, versions in groups.items()]
+        shown = [_group(name, versions, others) for name, versions in groups.items()]
         answers["/apis", ""] = _json({"kind": "APIGroupList", "apiVersion": "v1", "groups": shown})
-        for one in shown:
-            single = {"kind": "APIGroup", "apiVersion": "v1", **one}
-            answers[f"/apis/{one['name']}", ""] = _json(single)
+        for group in shown:
+            single = {"kind": "APIGroup", "apiVersion": "v1", **group}
+            answers[f"/apis/{group['name']}", ""] = _json(single)
         for name, versions in (core | groups).items():
             for version, resources in versions.items():
                 prefix = f"/apis/{name}/{version}" if name else f"/api/{version}"
@@ -131,8 +145,8 @@ class Discovery:
                     _resource_list(name, version, resources, self._stored_as)
                 )
         for api in ("v2", "v2beta1"):
-            answers["/api", api] = _aggregated(core, api)
-            answers["/apis", api] = _aggregated(groups, api)
+            answers["/api", api] = _aggregated(core, api, others)
+            answers["/apis", api] = _aggregated(groups, api, others)
         paths = sorted({path for path, _ in answers} | {"/healthz", "/livez", "/readyz"})
         more = ["/metrics", "/openapi/v2", "/openapi/v3", "/version"]
         answers["/", ""] = _json({"paths": [*paths, *more]})
@@ -145,8 +159,30 @@ def _first(accept: str, at: int) -> bool:
     return not any(part in ("application/json", "*/*") for part in before)
 
 
-def _group(name: str, versions: Iterable[str]) -> dict[str, Any]:
-    sorted_versions = sorted(versions, key=priorities.by_version)
+def _order(others: Others) -> Callable[[str], tuple[int, str]]:
+    """Sorts groups: the foreign ones by what their APIServices say."""
+
+    def key(group: str) -> tuple[int, str]:
+        minima = [documents.priority(one)[0] for one in others.get(group, {}).values()]
+        own = priorities.by_group(group)
+        return (min(own[0], -max(minima)), group) if minima else own
+
+    return key
+
+
+def _sorted(name: str, versions: Iterable[str], others: Others) -> list[str]:
+    foreign = others.get(name, {})
+
+    def key(version: str) -> tuple[int, tuple[int, int, int]]:
+        one = foreign.get(version)
+        first = documents.priority(one)[1] if one else 0
+        return -first, priorities.by_version(version)
+
+    return sorted(versions, key=key)
+
+
+def _group(name: str, versions: Iterable[str], others: Others) -> dict[str, Any]:
+    sorted_versions = _sorted(name, versions, others)
     entries = [{"groupVersion": f"{name}/{v}", "version": v} for v in sorted_versions]
     return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
@@ -203,16 +239,19 @@ def storage_version_hash(stored_as: str) -> str:
     return base64.b64encode(hashlib.sha256(stored_as.encode()).digest()[:8]).decode()
 
 
-def _aggregated(groups: dict[str, dict[str, list[Resource]]], api: str) -> Reply:
+def _aggregated(groups: dict[str, dict[str, list[Resource]]], api: str, others: Others) -> Reply:
     items = []
     for name, versions in groups.items():
+        foreign = others.get(name, {})
         shown = [
-            {
+            documents.aggregated(foreign[version])
+            if version in foreign
+            else {
                 "version": version,
                 "resources": [_aggregated_resource(r) for r in versions[version]],
                 "freshness": "Current",
             }
-            for version in sorted(versions, key=priorities.by_version)
+            for version in _sorted(name, versions, others)
         ]
         metadata = {"name": name} if name else {}
         items.append({"metadata": metadata, "versions": shown})

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cloudwright._base import logs
 from cloudwright._base.errors import (
@@ -48,6 +49,9 @@ from cloudwright.model.objects import Object
 from cloudwright.model.resources import POD
 from cloudwright.model.streams import PodStreams
 
+if TYPE_CHECKING:
+    from cloudwright.apiserver.aggregation.aggregator import Foreign
+
 _log = logs.get("apiserver")
 
 
@@ -80,7 +84,7 @@ class Face:
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._streams = core.streams = streams
-        self._documents = Documents(core.registry)
+        self._documents = Documents(core.registry, core.foreign)
         self.health = checks or Health()
         self.vitals = HttpVitals(core.vitals)
         self.flow = FlowControl(core.store)
@@ -149,6 +153,10 @@ class Face:
         if impersonation.wanted(request.headers):
             user = await impersonation.act(user, request.headers, self._authorizer)
             notes.impersonates(user)
+        if first == "apis" and self._core.aggregator is not None:
+            foreign = self._core.aggregator.find(path)
+            if foreign is not None:
+                return await self._elsewhere(request, path, user, foreign)
         if first in ("api", "apis") and not self._is_discovery(path):
             call = self._understood(request, user)
             if call is not None:
@@ -159,6 +167,22 @@ class Face:
             return await self._core.handle(request, user)
         other = partial(self._other, request, path, first, user)
         return await self.flow.run(user, Attributes(request.method.lower(), path=path), other)
+
+    async def _elsewhere(self, request: Request, path: str, user: User, foreign: Foreign) -> Answer:
+        """What another API server serves: whoever may, is answered by it."""
+        aggregator = self._core.aggregator
+        assert aggregator is not None, "it found the foreign server"
+        asked = None if self._is_discovery(path) else calls.asked_for(request)
+        wanted = asked or Attributes(request.method.lower(), path=path)
+
+        async def answer() -> Answer:
+            if asked is None:
+                await self._permit_path(user, wanted)
+            else:
+                await self._core.permit(user, wanted)
+            return await aggregator.answer(foreign, request, user)
+
+        return await self.flow.run(user, wanted, answer)
 
     def _understood(self, request: Request, user: User) -> Call | None:
         """What is asked for; ``None``: the core says what is wrong with it, or it is a review."""
@@ -179,12 +203,7 @@ class Face:
     async def _other(self, request: Request, path: str, first: str, user: User) -> Answer:
         """Paths that are no resources."""
         verb = request.method.lower()
-        wanted = Attributes(verb, path=path)
-        verdict = await self._authorizer.authorize(user, wanted)
-        if not verdict.allowed:
-            reason = f": {verdict.reason}" if verdict.reason else ""
-            message = f"forbidden: {wanted.denial(user.name)}{reason}"
-            raise ApiError(403, "Forbidden", message, details={})
+        await self._permit_path(user, Attributes(verb, path=path))
         accept = request.headers.get("accept", "")
         found: Reply | None = None
         if request.path.startswith("//") or request.path == "/metrics/" or verb == "connect":
@@ -205,6 +224,14 @@ class Face:
         if found is None:
             return _page_not_found()
         return _unless_known(found, request.headers)
+
+    async def _permit_path(self, user: User, wanted: Attributes) -> None:
+        """Raises ``ApiError`` 403 for whom the path is not."""
+        verdict = await self._authorizer.authorize(user, wanted)
+        if not verdict.allowed:
+            reason = f": {verdict.reason}" if verdict.reason else ""
+            message = f"forbidden: {wanted.denial(user.name)}{reason}"
+            raise ApiError(403, "Forbidden", message, details={})
 
     async def _resource(self, request: Request, user: User, call: Call) -> Answer:
         streams = (*SUBRESOURCES, "log")

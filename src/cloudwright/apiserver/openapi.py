@@ -182,10 +182,12 @@ def parameter_text(name: str) -> str:
     return _COMMON[name]
 
 
-def fingerprint(served: Iterable[Served]) -> str:
-    """A hash of everything that documents about ``served`` are made from."""
+def fingerprint(served: Iterable[Served], others: Iterable[Any] = ()) -> str:
+    """A hash of everything that documents about ``served``, and ``others``, are made from."""
     digest = hashlib.sha512(__version__.encode())
     for entry in served:
         digest.update(repr(entry.resource).encode())
         digest.update(orjson.dumps(entry.schema, option=orjson.OPT_SORT_KEYS))
+    for content in others:
+        digest.update(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     return digest.hexdigest()[:64].upper()

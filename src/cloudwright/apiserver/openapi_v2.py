@@ -5,17 +5,22 @@ it), compressed and kept until the registry changes.
 from __future__ import annotations
 
 import gzip
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cloudwright.apiserver import gnostic, openapi
+from cloudwright.apiserver.aggregation import documents
 from cloudwright.apiserver.discovery import version_info
 from cloudwright.apiserver.openapi import GVK, META
 from cloudwright.apiserver.registry import Registry, Served
 from cloudwright.apiserver.replies import JSON
 from cloudwright.client.transport import Reply
 from cloudwright.model import schemas
+
+if TYPE_CHECKING:
+    from cloudwright.apiserver.aggregation.aggregator import Foreign
 
 PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _DROPPED = ("oneOf", "anyOf", "not", "allOf", "nullable")
@@ -25,8 +30,11 @@ _REFERENCE = schemas.PREFIX
 class OpenApiV2:
     """Answers ``/openapi/v2``."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, foreign: Callable[[], Sequence[Foreign]] = tuple
+    ) -> None:
         self._registry = registry
+        self._foreign = foreign
         self._generation = -1
         self._tag = ""
         self._packed: dict[str, bytes] = {}
@@ -39,10 +47,12 @@ class OpenApiV2:
         if self._generation != self._registry.generation:
             self._generation = self._registry.generation
             self._packed.clear()
-            self._tag = openapi.fingerprint(self._registry.all())
+            self._tag = openapi.fingerprint(
+                self._registry.all(), [one.found.v2 for one in self._foreign()]
+            )
         packed = self._packed.get(content_type)
         if packed is None:
-            content = document(self._registry.all())
+            content = documents.merged_v2(document(self._registry.all()), self._foreign())
             data = gnostic.encode(content) if content_type == PROTOBUF else orjson.dumps(content)
             packed = self._packed[content_type] = gzip.compress(data, 6, mtime=0)
         shown = "application/octet-stream" if content_type == PROTOBUF else JSON

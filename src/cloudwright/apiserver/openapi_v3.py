@@ -5,7 +5,8 @@ asked for, compressed and kept until the registry changes.
 from __future__ import annotations
 
 import gzip
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,6 +18,9 @@ from cloudwright.apiserver.replies import JSON
 from cloudwright.client.transport import Reply
 from cloudwright.model import schemas
 
+if TYPE_CHECKING:
+    from cloudwright.apiserver.aggregation.aggregator import Foreign
+
 _REFERENCE = "#/components/schemas/"
 _EITHER = {
     "int-or-string": [{"type": "integer"}, {"type": "string"}],
@@ -27,10 +31,14 @@ _EITHER = {
 class OpenApiV3:
     """Answers ``/openapi/v3`` and below."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(
+        self, registry: Registry, foreign: Callable[[], Sequence[Foreign]] = tuple
+    ) -> None:
         self._registry = registry
+        self._foreign = foreign
         self._generation = -1
         self._hashes: dict[str, str] = {}
+        self._others: dict[str, Any] = {}
         self._packed: dict[str, bytes] = {}
 
     def answer(self, path: str, accept: str) -> Reply | None:
@@ -42,6 +50,13 @@ class OpenApiV3:
             self._packed.clear()
             groups = self._groups()
             self._hashes = {name: openapi.fingerprint(v) for name, v in groups.items()}
+            self._others = {
+                f"apis/{one.group}/{one.version}": one.found.v3
+                for one in self._foreign()
+                if one.found.v3
+            }
+            for name, content in self._others.items():
+                self._hashes[name] = openapi.fingerprint((), [content])
         name = path.removeprefix("/openapi/v3").strip("/")
         if not name:
             return Reply(200, {"content-type": JSON}, self._index())
@@ -49,7 +64,8 @@ class OpenApiV3:
             return None
         packed = self._packed.get(name)
         if packed is None:
-            data = orjson.dumps(document(self._groups()[name]))
+            content = self._others.get(name)
+            data = orjson.dumps(document(self._groups()[name]) if content is None else content)
             packed = self._packed[name] = gzip.compress(data, 6, mtime=0)
         headers = {
             "content-type": JSON,

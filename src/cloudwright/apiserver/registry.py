@@ -160,6 +160,10 @@ class Registry:
             self.targets.clear()
         self.targets[asked] = target
 
+    def touch(self) -> None:
+        """What is served elsewhere changed: documents about it are made anew."""
+        self._changed()
+
     def _changed(self) -> None:
         self.generation += 1
         self.targets.clear()

@@ -1,7 +1,8 @@
 """Kinds that nobody writes: the API server makes them from what it knows when they are read.
 
-``APIService``: the groups and versions that are served, as upstream's aggregator lists its own.
-``ComponentStatus``: whether the store answers (upstream's older health check). Both are read-only.
+``APIService``: the groups and versions that are served here, as upstream's aggregator lists its
+own, beside those that others serve, which are stored. ``ComponentStatus``: whether the store
+answers (upstream's older health check). What is made cannot be written.
 """
 
 from __future__ import annotations
@@ -16,9 +17,17 @@ import orjson
 from cloudwright._base.clock import rfc3339
 from cloudwright.apiserver import encoding, priorities, representation, reviews, selection, watches
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import StoreError, method_not_allowed, not_found, qualified
+from cloudwright.apiserver.errors import (
+    StoreError,
+    already_exists,
+    forbidden,
+    method_not_allowed,
+    not_found,
+    qualified,
+)
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.replies import StreamReply, reply_json
+from cloudwright.apiserver.special import Special
 from cloudwright.client.transport import Reply
 from cloudwright.model import resources
 from cloudwright.model.objects import Object, name_of, namespace_of
@@ -27,9 +36,8 @@ if TYPE_CHECKING:
     from cloudwright.apiserver.core import ApiCore
 
 Source = Callable[["ApiCore"], Awaitable[list[Object]]]
-_DEFINITIONS = storage_of(
-    resources.CUSTOM_RESOURCE_DEFINITION.group, resources.CUSTOM_RESOURCE_DEFINITION.plural
-)
+_STORED = storage_of(resources.API_SERVICE.group, resources.API_SERVICE.plural)
+_WRITES = ("create", "update", "patch", "delete", "deletecollection")
 _NAMES = uuid.UUID("6f0c9c3e-5f0a-4a57-8f4d-0d3a3b6f6f10")
 _MEASURED = "metrics.k8s.io"
 _UNMEASURED = {"status": "False", "reason": "NoMeasures", "message": "nothing was measured lately"}
@@ -37,7 +45,14 @@ _HEADERS = {"content-type": "application/json"}
 
 
 async def api_services(core: ApiCore) -> list[Object]:
-    """One ``APIService`` for each group and version that is served."""
+    """Every ``APIService``: those of what is served here, and the stored ones."""
+    page = await core.store.page(_STORED)
+    stored = [encoding.decode(record.value) for record in page.records]
+    return sorted([*await _local(core), *stored], key=name_of)
+
+
+async def _local(core: ApiCore) -> list[Object]:
+    """One ``APIService`` for each group and version that is served here."""
     found: dict[tuple[str, str], bool] = {}
     for review in reviews.REVIEWS:
         found[review.group, review.version] = False
@@ -53,7 +68,7 @@ async def api_services(core: ApiCore) -> list[Object]:
     for one in made if not measured else ():
         if one["spec"]["group"] == _MEASURED:
             one["status"]["conditions"][0] |= _UNMEASURED
-    return sorted(made, key=name_of)
+    return made
 
 
 def _api_service(group: str, version: str, custom: bool, revision: str, now: str) -> Object:
@@ -116,6 +131,41 @@ SOURCES: dict[tuple[str, str], Source] = {
 }
 
 
+def is_stored(call: Call) -> bool:
+    """Whether this is a write of an object that others serve behind, and that is stored."""
+    return call.group == resources.API_SERVICE.group and call.verb in _WRITES
+
+
+async def write(core: ApiCore, call: Call) -> Reply | StreamReply:
+    """Write an ``APIService`` that has a Service; those that are made here are nobody's to write.
+
+    Raises:
+        ApiError: 403, the group and version are served here; what the write itself raises.
+    """
+    if call.name and call.name in _local_names(core):
+        message = "the API server itself serves this group and version"
+        raise forbidden(call.group, call.plural, call.name, message)
+    return await core.verb(call.verb)(core, call)
+
+
+class Entry(Special):
+    """A write of a stored ``APIService``: it may not take a name that is served here."""
+
+    def __init__(self, core: ApiCore, call: Call, new: Object, old: Object | None) -> None:
+        self._taken = old is None and name_of(new) in _local_names(core)
+        self._error = already_exists(call.group, call.plural, name_of(new))
+
+    async def permit(self) -> None:
+        """Raises ``ApiError`` 409."""
+        if self._taken:
+            raise self._error
+
+
+def _local_names(core: ApiCore) -> set[str]:
+    served = [entry.resource for entry in core.registry.all()] + list(reviews.REVIEWS)
+    return {f"{one.version}.{one.group}" for one in served}
+
+
 async def serve(core: ApiCore, call: Call) -> Reply | StreamReply:
     """Read, list or watch objects that are not stored.
 
@@ -159,23 +209,40 @@ def _shown(core: ApiCore, call: Call, found: list[Object], *, single: bool) -> R
 
 
 async def _events(core: ApiCore, call: Call, source: Source) -> AsyncGenerator[bytes, None]:
-    """What is there, then what definitions add to it and take away, until the time is over."""
+    """What is there, then what is added to it, changed and taken away, until the time is over."""
     chosen = selection.of(call)
     limit = core.config.watch_seconds_max
     end = anyio.current_time() + min(call.query.whole("timeoutSeconds") or limit, limit)
-    changes = core.store.watch(_DEFINITIONS, after=await core.store.newest())
+    changed = anyio.Event()
+
+    def changes() -> None:
+        changed.set()
+
+    initial = call.query.flag("sendInitialEvents")
+    core.registry.listeners.append(changes)
     known: dict[str, Object] = {}
     try:
         while True:
             now = {name_of(o): o for o in await source(core) if chosen.matches(o)}
             gone = [watches.line("DELETED", orjson.dumps(known[n])) for n in known.keys() - now]
             new = [watches.line("ADDED", orjson.dumps(now[n])) for n in now if n not in known]
+            # What is made here carries the newest revision each time, and does not change.
+            new += [
+                watches.line("MODIFIED", orjson.dumps(now[n]))
+                for n in now
+                if n in known and now[n]["spec"].get("service") and now[n] != known[n]
+            ]
             if gone or new:
                 yield b"".join([*gone, *new])
             known = now
+            if initial:
+                initial = False
+                yield watches.bookmark(call.served, await core.store.newest(), initial_end=True)
             left = end - anyio.current_time()
             if left <= 0:
                 return
-            await changes.batch(left)
+            with anyio.move_on_after(left):
+                await changed.wait()
+            changed = anyio.Event()
     finally:
-        changes.close()
+        core.registry.listeners.remove(changes)

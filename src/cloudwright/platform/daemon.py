@@ -31,6 +31,7 @@ from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright._base.sockets import holder_of
 from cloudwright.apiserver import bootstrap, identities
+from cloudwright.apiserver.aggregation import aggregator
 from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.authz import ChainAuthorizer, policy
 from cloudwright.apiserver.core import ApiCore
@@ -184,6 +185,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             bootstrap.running(store, authorizer, config=core_config(config))
         )
         authority = Pki(paths.pki).ca.certificate_pem
+        await stack.enter_async_context(aggregator.running(core, paths.pki, authority))
         known = await stack.enter_async_context(
             identities.running(core, paths, authority, config.authentication_config)
         )

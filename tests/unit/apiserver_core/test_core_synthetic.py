@@ -58,10 +58,13 @@ async def test_a_watch_of_api_services_follows_definitions(api: Api) -> None:
 
 
 async def test_nobody_writes_what_is_not_stored(api: Api) -> None:
-    body = {"metadata": {"name": "v1.example.org"}}
-    refused = await api.create(SERVICES, body, status=405)
-    assert refused["reason"] == "MethodNotAllowed"
-    await api.delete(f"{SERVICES}/v1.apps", status=405)
+    spec = {"group": "apps", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}
+    refused = await api.create(
+        SERVICES, {"metadata": {"name": "v1.apps"}, "spec": spec}, status=409
+    )
+    assert refused["reason"] == "AlreadyExists"
+    await api.delete(f"{SERVICES}/v1.apps", status=403)
+    await api.create("/api/v1/componentstatuses", {"metadata": {"name": "a"}}, status=405)
     await api.delete("/api/v1/namespaces", status=405)
 
 

@@ -105,7 +105,7 @@ async def _answer(
         except ConnectionError as error:
             raise targets.unreachable(str(error)) from error
         return Reply(head.status, as_mapping(headers), body)
-    return StreamReply(head.status, as_mapping(headers), _rest(made, b""))
+    return StreamReply(head.status, as_mapping(headers), rest(made, b""))
 
 
 async def _page(
@@ -115,9 +115,9 @@ async def _page(
     not know, as it is.
     """
     parts, size = [], 0
-    rest = made.body()
+    body_parts = made.body()
     try:
-        async for part in rest:
+        async for part in body_parts:
             parts.append(part)
             size += len(part)
             if size > PAGE_MAX:
@@ -128,7 +128,7 @@ async def _page(
     packed = next((value for name, value in headers if name == "content-encoding"), "")
     text = _unpacked(body, packed.strip().lower()) if size <= PAGE_MAX else None
     if size > PAGE_MAX:
-        return StreamReply(status, as_mapping(headers), _rest(made, body))
+        return StreamReply(status, as_mapping(headers), rest(made, body))
     if text is None:
         return Reply(status, as_mapping(headers), body)
     headers = [(name, value) for name, value in headers if name != "content-encoding"]
@@ -150,7 +150,8 @@ def _unpacked(body: bytes, packed: str) -> bytes | None:
     return found if reader.eof and not reader.unconsumed_tail else None
 
 
-async def _rest(made: Exchange, first: bytes) -> AsyncGenerator[bytes, None]:
+async def rest(made: Exchange, first: bytes) -> AsyncGenerator[bytes, None]:
+    """``first`` and what comes after it; closes the exchange at the end."""
     try:
         if first:
             yield first

@@ -47,7 +47,7 @@ async def carry(
         answer = {name: value for name, value in head.headers if name not in exchange.FRAMING}
         connection = await take_over(upgrade, answer)
         try:
-            await _splice(connection, stream, made.surplus())
+            await splice(connection, stream, made.surplus())
         finally:
             with anyio.CancelScope(shield=True):
                 await connection.aclose()
@@ -55,7 +55,8 @@ async def carry(
         await made.aclose()
 
 
-async def _splice(connection: RawConnection, stream: ByteStream, first: bytes) -> None:
+async def splice(connection: RawConnection, stream: ByteStream, first: bytes) -> None:
+    """Carry bytes both ways until one side ends; ``first`` came from the backend already."""
     try:
         async with anyio.create_task_group() as tasks:
 

@@ -17,6 +17,7 @@ from cloudwright.model.resources import Resource
 __all__ = ["BUILT_IN", "KindSpec", "find"]
 
 _FILES: Mapping[Resource, str] = {
+    resources.API_SERVICE: "api_service",
     resources.CERTIFICATE_SIGNING_REQUEST: "certificate_signing_request",
     resources.CLUSTER_ROLE: "rbac:CLUSTER_ROLE",
     resources.CLUSTER_ROLE_BINDING: "rbac:CLUSTER_ROLE_BINDING",

@@ -13,10 +13,9 @@ API_SERVICE = resource(
     "APIService",
     "apiservices",
     categories=_EXTENSIONS,
+    subs="status",
     namespaced=False,
-    verbs=("get", "list", "watch"),
 )
-"""Only read: it tells what is served, and nothing else can be plugged in by it."""
 CERTIFICATE_SIGNING_REQUEST = resource(
     "certificates.k8s.io/v1",
     "CertificateSigningRequest",
