@@ -92,8 +92,10 @@ impl Listing {
     /// The list of `items` at `revision`; `None`: one of them cannot be shown.
     pub fn new(kind: &Kind, revision: u64, items: Vec<Bytes>) -> Option<Self> {
         let wanted = beginning(&kind.api_version());
+        // Upstream's lists of custom objects always have one.
+        let token = if kind.bare { "" } else { r#""continue":"","# };
         let head = format!(
-            r#"{{"kind":"{}","apiVersion":"{}","metadata":{{"resourceVersion":"{revision}"}},"items":["#,
+            r#"{{"kind":"{}","apiVersion":"{}","metadata":{{{token}"resourceVersion":"{revision}"}},"items":["#,
             kind.list_kind,
             kind.api_version(),
         );
@@ -184,7 +186,11 @@ mod tests {
 
     #[test]
     fn an_empty_list() {
-        let listing = Listing::new(&kind(), 9, vec![]).unwrap();
+        let bare = Kind {
+            bare: true,
+            ..kind()
+        };
+        let listing = Listing::new(&bare, 9, vec![]).unwrap();
         let expected = r#"{"kind":"DeploymentList","apiVersion":"apps/v1","metadata":{"resourceVersion":"9"},"items":[]}"#;
         assert_eq!(listing.length(), expected.len() as u64);
         assert_eq!(whole(listing), expected.as_bytes());

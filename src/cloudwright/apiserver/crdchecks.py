@@ -88,7 +88,7 @@ def _versions(spec: Object, kept: frozenset[str]) -> Checks:
     for at, version in enumerate(versions):
         path, name = f"spec.versions[{at}]", str(version.get("name") or "")
         if (version.get("schema") or {}).get("openAPIV3Schema") is None:
-            yield fields.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
+            yield fields.required(f"{path}.schema.openAPIV3Schema")
         if problems := names.dns_1035_label_problems(name):
             yield fields.invalid(f"{path}.name", name, ",".join(problems))
             if at == 0:
@@ -100,6 +100,9 @@ def _versions(spec: Object, kept: frozenset[str]) -> Checks:
     if sum(bool(version.get("storage")) for version in versions) != 1:
         message = "must have exactly one version marked as storage version"
         yield fields.invalid("spec.versions", shown, message)
+    if not any(version.get("storage") for version in versions):
+        message = "must have at least one stored version"
+        yield fields.invalid("status.storedVersions", None, message)
     parts: tuple[tuple[str, str, str, Callable[[Any, Object, str], Checks]], ...] = (
         ("schema", "spec.validation", "schema", partial(_schema, kept)),
         ("subresources", "spec.subresources", "subresources", _subresources),

@@ -218,7 +218,7 @@ def _version(crd: Object, version: Object, convert: Converters | None) -> Served
         resource=resource,
         storage=storage_of(resource.group, resource.plural),
         storage_version=storage_version,
-        kind=CustomKind(resource, structure),
+        kind=CustomKind(resource, structure, _scale(scale) if scale else None),
         schema=schema,
         structure=structure,
         view=view,

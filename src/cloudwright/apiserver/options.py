@@ -55,7 +55,7 @@ def read(call: Call, media_type: str = "") -> WriteOptions:
             found.append(fields.forbidden("force", message))
     if manager:
         found += _manager_errors(manager)
-    runs = [value for value in query.every("dryRun") if value]
+    runs = query.every("dryRun")
     if any(value != "All" for value in runs):
         found.append(fields.not_supported("dryRun", runs, ("All",)))
     if validation not in _MODES:

@@ -102,7 +102,7 @@ def _structural(schema: Schema, level: Level, path: str) -> Iterator[FieldError]
             if kind
             else fields.required(f"{path}.type", text)
         )
-    elif not kind and not either and not preserve:
+    elif not kind and not either and not preserve and not schema.get("$ref"):
         yield fields.required(f"{path}.type", _EMPTY[level])
     if level == "root" and kind and kind != "object":
         yield fields.invalid(f"{path}.type", kind, "must be object at the root")
@@ -197,9 +197,6 @@ def _declared(schema: Schema, path: str) -> Iterator[FieldError]:
         yield fields.forbidden(f"{path}.uniqueItems", text)
     if isinstance(schema.get("additionalProperties"), Mapping) and schema.get("properties"):
         text = "additionalProperties and properties are mutual exclusive"
-        yield fields.forbidden(f"{path}.additionalProperties", text)
-    if schema.get("additionalProperties") is False:
-        text = "additionalProperties cannot be set to false"
         yield fields.forbidden(f"{path}.additionalProperties", text)
     for name in _UNSUPPORTED:
         if schema.get(name) not in (None, "", {}, []):

@@ -137,5 +137,31 @@ def key(path: str, name: str) -> str:
     return f"{path}[{name}]"
 
 
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+    '"': '\\"', "\\": "\\\\",
+}  # fmt: skip
+
+
+def quoted(text: str) -> str:
+    """A text as Go's ``%q`` writes it."""
+    return f'"{"".join(map(_letter, text))}"'
+
+
+def _letter(letter: str) -> str:
+    if letter in _ESCAPES or letter.isprintable():
+        return _ESCAPES.get(letter, letter)
+    code = ord(letter)
+    return (
+        f"\\x{code:02x}"
+        if code < 0x80
+        else f"\\u{code:04x}"
+        if code < 1 << 16
+        else f"\\U{code:08x}"
+    )
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, str) and not value.isprintable():
+        return quoted(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

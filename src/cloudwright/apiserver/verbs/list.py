@@ -57,8 +57,10 @@ async def list_(core: ApiCore, call: Call) -> Reply:
     await core.conversions.ready(served, (record.value for record in found.records))
     if form == "plain":
         items = [encoding.item_bytes(served, record.value) for record in found.records]
-        api_version = served.resource.api_version
-        body = encoding.list_bytes(api_version, served.list_kind, found.metadata, items)
+        api_version, told = served.resource.api_version, found.metadata
+        if not served.bare:  # upstream's lists of custom objects always have one
+            told = {"continue": "", **told}
+        body = encoding.list_bytes(api_version, served.list_kind, told, items)
         return reply(200, body, headers)
     objects = [encoding.shown(served, record.value) for record in found.records]
     if form == "table":
