@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from cloudwright.operator.config import Config
 from cloudwright.operator.engines.microservice.gateway import HTTP_ROUTE
 from cloudwright.operator.queue import Backoff
 from cloudwright.operator.run import run as run_operator
+from tests.integration.applying import others_keep_their_fields
 from tests.integration.kubernetes_world import (
     SYSTEM,
     BeatingNode,
@@ -96,6 +98,11 @@ def condition(obj: Object, kind: str) -> dict[str, Any]:
 
 async def change(w: World, **spec: Any) -> None:
     await w.client.patch(MICRO_SERVICE, NAME, {"spec": spec}, "default")
+
+
+async def test_others_keep_their_fields(cluster: Cluster) -> None:
+    async with world(cluster, config=replace(CONFIG, server_side_apply=True)) as w:
+        await others_keep_their_fields(w)
 
 
 async def remove(w: World, name: str = NAME) -> None:

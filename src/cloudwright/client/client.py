@@ -98,11 +98,13 @@ class Client:
         subresource: str = "",
         name: str = "",
         dry_run: bool = False,
+        field_manager: str = "",
     ) -> Object:
         """Create ``obj`` (in its own namespace when it has one). Raises AlreadyExists, Invalid."""
         space = self._space(resource, namespace_of(obj) or namespace)
+        query = [*_dry(dry_run), *([("fieldManager", field_manager)] if field_manager else [])]
         request = requests.write(
-            "POST", resource, space, name, subresource, body=orjson.dumps(obj), query=_dry(dry_run)
+            "POST", resource, space, name, subresource, body=orjson.dumps(obj), query=query
         )
         return dict(await self._ask(request))
 

@@ -51,6 +51,12 @@ def add_arguments(result: argparse.ArgumentParser) -> None:
         "--gateway", default="gateway", metavar="[NAMESPACE/]NAME", help="parent of HTTPRoutes"
     )
     result.add_argument(
+        "--server-side-apply",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write children by server-side apply; fields of others are left alone (default: yes)",
+    )
+    result.add_argument(
         "--prometheus", default="", metavar="URL", help="judges canaries and scales by its numbers"
     )
     standard = Queries()
@@ -75,6 +81,7 @@ def config_of(arguments: argparse.Namespace) -> Config:
         namespace=arguments.namespace,
         routing=arguments.routing,
         gateway=(space, name),
+        server_side_apply=arguments.server_side_apply,
         nodes_confirm=arguments.routing == "mesh",
     )
 

@@ -16,11 +16,22 @@ from cloudwright.model.objects import (
     key_of,
     name_of,
     namespace_of,
+    resource_version,
     uid_of,
 )
 from cloudwright.model.resources import NAMESPACE, Resource
 from cloudwright.operator.discovery import discover
-from cloudwright.operator.engines.actions import Action, Create, Delete, Note, Patch, Update
+from cloudwright.operator.engines import applying
+from cloudwright.operator.engines.actions import (
+    Action,
+    Apply,
+    Create,
+    Delete,
+    Note,
+    Patch,
+    Update,
+)
+from cloudwright.operator.errors import FieldsOwned
 from cloudwright.operator.vitals import Vitals
 
 _LOG = logs.get("operator")
@@ -37,6 +48,7 @@ class Access:
         *,
         controller: str,
         dry_run: bool = False,
+        field_manager: str = "",
     ) -> None:
         self.client = client
         self.dry_run = dry_run
@@ -45,6 +57,7 @@ class Access:
         self._recorder = recorder
         self._vitals = vitals
         self._controller = controller
+        self._field_manager = field_manager
 
     # -- reading past the caches
 
@@ -119,6 +132,8 @@ class Access:
             case Update(resource, obj):
                 self._count("update", resource)
                 await self.client.update(resource, obj)
+            case Apply():
+                await self._apply(action)
             case Patch(resource, namespace, name, body):
                 self._count("patch", resource)
                 await self.client.patch(resource, name, body, namespace)
@@ -133,13 +148,35 @@ class Access:
     async def _ensure(self, resource: Resource, obj: Object) -> None:
         self._count("create", resource)
         try:
-            await self.client.create(resource, obj)
+            await self.client.create(resource, obj, field_manager=self._field_manager)
         except AlreadyExists:
             # A stale view, or a crash after the first try: fine if it has the same owner.
             actual = await self.client.get(resource, name_of(obj), namespace_of(obj))
             ours, theirs = controller_of(obj), controller_of(actual)
             if (ours or {}).get("uid") != (theirs or {}).get("uid"):
                 raise
+
+    async def _apply(self, action: Apply) -> None:
+        """Raises ``FieldsOwned`` when others own some of the fields."""
+        resource, name, space = action.resource, name_of(action.obj), namespace_of(action.obj)
+        self._count("apply", resource)
+        owners = applying.taken_over(action.before)
+        if owners is not None:
+            guard = {"resourceVersion": resource_version(action.before)}
+            body = {"metadata": {"managedFields": owners, **guard}}
+            await self.client.patch(resource, name, body, space)
+        metadata = {**action.obj["metadata"], "uid": uid_of(action.before)}
+        wish = {**action.obj, "metadata": metadata}
+        wish.setdefault("apiVersion", resource.api_version)
+        try:
+            await self.client.apply_server_side(
+                resource, wish, space or None, field_manager=applying.MANAGER
+            )
+        except Conflict as error:
+            if not any(one.get("reason") == "FieldManagerConflict" for one in error.causes):
+                raise
+            told = applying.conflict(resource.kind, action.obj, error.causes)
+            raise FieldsOwned(told) from error
 
     async def _delete(self, action: Delete) -> None:
         self._count("delete", action.resource)
@@ -194,7 +231,7 @@ class Access:
 def told(action: Action) -> str:
     """What an action does, in words: ``update Deployment default/payment``."""
     match action:
-        case Create(resource, obj) | Update(resource, obj):
+        case Create(resource, obj) | Update(resource, obj) | Apply(resource, obj):
             verb = type(action).__name__.lower()
             return f"{verb} {resource.kind} {key_of(obj)}"
         case Patch(resource, namespace, name, body):

@@ -30,6 +30,10 @@ class Config:
     """``(namespace, name)`` of the Gateway that HTTPRoutes attach to; an empty namespace is the
     route's own.
     """
+    server_side_apply: bool = False
+    """Write children by server-side apply, so that other managers keep their fields; fields that
+    somebody else owns are told as a condition, not taken.
+    """
     nodes_confirm: bool = True
     """Whether nodes write into pods which configuration they have (Cloudwright's do)."""
     scale_interval: float = 15.0

@@ -2,6 +2,7 @@
 
 OperatorError
 ├─ EphemeralClash   a claim of the name that an ephemeral volume needs is somebody else's
+├─ FieldsOwned      somebody else owns fields that were to be applied
 ├─ HookError        a hook that is a URL did not answer 2xx in time
 ├─ LeadershipLost   another operator leads now, or the API does not answer
 ├─ MeterError       nobody can say what a Service answers
@@ -47,3 +48,9 @@ class SignerError(OperatorError):
     """A certificate cannot be signed."""
 
     default_code = "CW4005"
+
+
+class FieldsOwned(OperatorError):
+    """Somebody else owns fields that were to be applied; the message says which and who."""
+
+    default_code = "CW4006"

@@ -25,6 +25,7 @@ from cloudwright.model.resources import Resource
 from cloudwright.operator.access import Access
 from cloudwright.operator.cache import Cache
 from cloudwright.operator.config import Config
+from cloudwright.operator.engines.applying import MANAGER
 from cloudwright.operator.queue import Queue
 from cloudwright.operator.vitals import ControllerVitals, Vitals
 
@@ -125,6 +126,7 @@ class Manager:
             self.vitals,
             controller=controller.name,
             dry_run=self.config.dry_run,
+            field_manager=MANAGER if self.config.server_side_apply else "",
         )
         self._controllers.append(controller)
         controller.setup()

@@ -78,7 +78,8 @@ class Context:
         """Create or update a child of this object; returns whether anything was written.
 
         Namespace and owner reference are filled in. Raises ``Clash`` when an object of that name
-        belongs to somebody else.
+        belongs to somebody else, and ``FieldsOwned`` with ``Config.server_side_apply`` when some of
+        its fields do.
         """
         wish = copy(child)
         wish.setdefault("apiVersion", resource.api_version)
@@ -87,7 +88,8 @@ class Context:
             wish["metadata"].setdefault("namespace", namespace_of(self.object))
         wish["metadata"]["ownerReferences"] = [owner_reference(self.object)]
         actual = self.cached(resource, namespace_of(wish), name_of(wish))
-        action = bring(resource, self.object, stamped(wish), actual)
+        apply = self._controller.manager.config.server_side_apply
+        action = bring(resource, self.object, stamped(wish), actual, apply=apply)
         if action is not None:
             await self.api.perform(action)
         return action is not None

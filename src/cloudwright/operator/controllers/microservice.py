@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
 import orjson
 
 from cloudwright._base.errors import CloudwrightError
+from cloudwright.model import conditions
 from cloudwright.model import pods as podstate
 from cloudwright.model.kinds.microservice import problems
 from cloudwright.model.objects import (
@@ -32,6 +34,7 @@ from cloudwright.model.resources import (
 from cloudwright.operator.cache import Cache
 from cloudwright.operator.controllers.measuring import Measuring
 from cloudwright.operator.engines.actions import Action, Note, Patch
+from cloudwright.operator.engines.applying import CONDITION
 from cloudwright.operator.engines.microservice import decide as engine
 from cloudwright.operator.engines.microservice import hooks, kinds, rollout
 from cloudwright.operator.engines.microservice.canary_children import canary_name
@@ -45,11 +48,14 @@ from cloudwright.operator.engines.microservice.world import (
     Routing,
     World,
 )
-from cloudwright.operator.errors import HookError
+from cloudwright.operator.engines.templates import copy
+from cloudwright.operator.errors import FieldsOwned, HookError
 from cloudwright.operator.manager import DONE, Controller, Result
 from cloudwright.operator.ports import Hooks, Meter, PodCommands
 
 _OURS = "of a MicroService"
+_OWNED_AGAIN = 30.0
+"""Seconds until fields that others own are tried again."""
 
 
 class MicroServiceController(Controller):
@@ -116,12 +122,42 @@ class MicroServiceController(Controller):
         written = service
         if plan.status is not None:
             written = await self.api.write_status(MICRO_SERVICE, service, plan.status)
-        for action in plan.actions:
-            await self.api.perform(_guarded(action, written))
+        owned = await self._perform(plan.actions, written)
+        written = await self._say_owned(written, owned)
+        if owned:
+            return Result(_OWNED_AGAIN)
         await self.api.tell(service, plan.notes)
         if decision.hook is not None and not self.api.dry_run:
             return await self._call(written, decision.hook)
         return self._again(service, decision)
+
+    async def _perform(self, actions: Iterable[Action], service: Object) -> list[str]:
+        """Carry out what was decided; returns which fields belong to others."""
+        owned = []
+        for action in actions:
+            try:
+                await self.api.perform(_guarded(action, service))
+            except FieldsOwned as error:
+                owned.append(error.message)
+        return owned
+
+    async def _say_owned(self, service: Object, owned: list[str]) -> Object:
+        """Tell by a condition that others own fields; it goes when they do not any more."""
+        known = conditions.find((service.get("status") or {}).get("conditions"), CONDITION)
+        if not owned and known is None:
+            return service
+        status = copy(service.get("status") or {})
+        if owned:
+            told = f"fields belong to other managers: {'; '.join(owned)}"
+            status["conditions"] = conditions.set_condition(
+                status.get("conditions"), CONDITION, "False", "FieldConflict", told, self.now()
+            )
+            if (known or {}).get("message") != told:
+                await self.api.tell(service, [Note("Warning", "FieldConflict", told)])
+        else:
+            kept = [one for one in status["conditions"] if one["type"] != CONDITION]
+            status["conditions"] = kept
+        return await self.api.write_status(MICRO_SERVICE, service, status)
 
     def _again(self, service: Object, decision: Decision) -> Result:
         if decision.advice is not None:
@@ -163,6 +199,7 @@ class MicroServiceController(Controller):
             routing=self._routing(),
             gateway=config.gateway,
             nodes_confirm=config.nodes_confirm,
+            applies=config.server_side_apply,
             metered=self.meter is not None,
             traffic=await self.measuring.traffic(service, self.now(), now),
             load=await self.measuring.load(service, pods, now),

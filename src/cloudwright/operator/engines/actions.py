@@ -25,6 +25,16 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply: make these fields so and own them; others' fields are left alone."""
+
+    resource: Resource
+    obj: Object
+    before: Object
+    """The object as it was seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """Merge-patch an object's metadata or spec."""
 
@@ -48,7 +58,7 @@ class Delete:
     """How long a pod may take to end; 0 removes it by force; ``None`` is the object's own wish."""
 
 
-Action = Create | Update | Patch | Delete
+Action = Create | Update | Apply | Patch | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudwright.model.objects import Object, annotations_of, name_of, owned_by
 from cloudwright.model.resources import Resource
-from cloudwright.operator.engines.actions import Create, Update
+from cloudwright.operator.engines.actions import Apply, Create, Update
 from cloudwright.operator.engines.revisions import APPLIED, APPLIED_TEMPLATE
 from cloudwright.operator.engines.templates import copy, digest, grants
 
@@ -54,9 +54,11 @@ def current(wish: Object, actual: Object | None) -> bool:
 
 
 def bring(
-    resource: Resource, owner: Object, wish: Object, actual: Object | None
-) -> Create | Update | None:
+    resource: Resource, owner: Object, wish: Object, actual: Object | None, *, apply: bool = False
+) -> Create | Update | Apply | None:
     """What makes ``actual`` into the (stamped) wish; ``None`` when nothing is to be done.
+
+    With ``apply`` only the wish's own fields are written, by server-side apply.
 
     Raises:
         Clash: the object belongs to somebody else.
@@ -67,6 +69,8 @@ def bring(
         raise Clash(actual)
     if current(wish, actual):
         return None
+    if apply:
+        return Apply(resource, wish, actual)
     changed = copy(actual)
     for key in ("labels", "annotations"):
         before = changed["metadata"].get(key) or {}

@@ -257,7 +257,8 @@ def _sync(ledger: Ledger, draft: Draft, deployment: Object) -> None:
                 if actual is not None and owned_by(actual, world.service) and not deleting(actual):
                     gone.append((CHILDREN[kind], actual))
                 continue
-            action = bring(CHILDREN[kind], world.service, wish, actual)
+            owner = world.service
+            action = bring(CHILDREN[kind], owner, wish, actual, apply=world.applies)
             if action is not None:
                 draft.actions.append(action)
                 verb = "Created" if actual is None else "Updated"

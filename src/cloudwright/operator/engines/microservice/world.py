@@ -69,6 +69,8 @@ class World:
     """``(namespace, name)`` of the Gateway that HTTPRoutes attach to."""
     nodes_confirm: bool = True
     """Whether nodes write into pods which configuration their files have."""
+    applies: bool = False
+    """Whether children are written by server-side apply."""
     metered: bool = True
     """Whether anything measures requests here."""
     traffic: Traffic | None = None
