@@ -2,7 +2,7 @@
 //! chunks go from the shared bytes into TLS and to the socket, with nothing in between.
 use std::{
     collections::VecDeque,
-    io::{self, ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write},
     net::TcpStream,
     sync::Arc,
 };
@@ -45,6 +45,26 @@ pub(crate) enum Sent {
     Full,
 }
 
+/// One buffer is sent as such: a vector costs the kernel more.
+struct Direct<'a>(&'a TcpStream);
+
+impl Write for Direct<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(data)
+    }
+
+    fn write_vectored(&mut self, data: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match data {
+            [one] => self.0.write(one),
+            many => self.0.write_vectored(many),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
     carrier: Carrier,
@@ -80,6 +100,11 @@ impl Link {
             link.finish();
         }
         link
+    }
+
+    #[cfg(test)]
+    pub fn has_received(&self) -> bool {
+        !self.carrier.ahead.is_empty()
     }
 
     pub fn socket(&self) -> &TcpStream {
@@ -147,7 +172,11 @@ impl Link {
     pub fn flush(&mut self) -> io::Result<Sent> {
         loop {
             while self.carrier.session.wants_write() {
-                match self.carrier.session.write_tls(&mut &self.carrier.socket) {
+                match self
+                    .carrier
+                    .session
+                    .write_tls(&mut Direct(&self.carrier.socket))
+                {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Sent::Waits),

@@ -16,6 +16,8 @@ mod bookmark;
 mod framed;
 mod lane;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod relay;
 mod table;
 
