@@ -13,32 +13,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cloudwright._base.clock import Now, SystemClock
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_private, write_atomic
 from cloudwright._base.paths import Paths
+from cloudwright.apiserver.examined import Examined
 
 if TYPE_CHECKING:
     import ssl
+
+    from cryptography import x509
+
+    from cloudwright.apiserver.certificates import Key, Parsed
 
 CA_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
@@ -46,7 +39,27 @@ RENEW_BEFORE = timedelta(days=30)
 SKEW = timedelta(minutes=5)
 ADMIN = "cloudwright-admin"
 MASTERS = "system:masters"
-Key = ec.EllipticCurvePrivateKey
+
+
+class Pems(NamedTuple):
+    """A certificate and its key, both as PEM; the key is PKCS 8."""
+
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a certificate is for: its subject (CN, O) and alternative names."""
+
+    use: Literal["ca", "server", "client"]
+    user: str
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def as_bytes(self) -> bytes:
+        """The same for the same wish only."""
+        return json.dumps([self.use, self.user, self.groups, sorted(set(self.names))]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +68,37 @@ class Pair:
 
     certificate_file: Path
     key_file: Path
-    certificate: x509.Certificate
-    key: Key
+    pems: Pems
+    until: datetime
+    """When the certificate ends."""
 
     @property
     def certificate_pem(self) -> bytes:
         """The certificate as PEM."""
-        return self.certificate.public_bytes(Encoding.PEM)
+        return self.pems.certificate
 
     @property
     def key_pem(self) -> bytes:
         """The key as PEM (PKCS 8)."""
-        return _key_pem(self.key)
+        return self.pems.key
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate."""
+        return self.parsed().certificate
+
+    @property
+    def key(self) -> Key:
+        """The key."""
+        return self.parsed().key
+
+    def parsed(self) -> Parsed:
+        """Both, read from the PEMs."""
+        from cloudwright.apiserver import certificates
+
+        found = certificates.parse(self.pems)
+        assert found is not None, "they were looked at before"
+        return found
 
 
 def server_names(service_cidr: str = "10.96.0.0/16", extra: Iterable[str] = ()) -> list[str]:
@@ -87,130 +119,98 @@ class Pki:
     def __init__(self, directory: Path, now: Now | None = None) -> None:
         self._directory = make_private(directory)
         self._now = now or SystemClock().now
-        self.ca = self._load_or_make("ca", self._make_ca, lambda _: True)
+        self._examined = Examined(directory / "examined.json")
+        self._ca: Pair | None = None
+        self._ca = self._load_or_make("ca", Wish("ca", "cloudwright-ca"))
+
+    @property
+    def ca(self) -> Pair:
+        """The authority."""
+        assert self._ca is not None, "made first"
+        return self._ca
 
     def server(self, names: Iterable[str]) -> Pair:
         """The server's certificate; made anew when its names or the authority changed."""
-        wanted = _alternative_names(names)
-
-        def fits(certificate: x509.Certificate) -> bool:
-            found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-            return set(found.value) == set(wanted)
-
-        def make(key: Key) -> x509.Certificate:
-            subject = _subject("kube-apiserver", ())
-            usage = ExtendedKeyUsageOID.SERVER_AUTH
-            return self._sign(subject, key, usage, wanted)
-
-        return self._load_or_make("apiserver", make, fits)
+        return self._load_or_make("apiserver", Wish("server", "kube-apiserver", (), tuple(names)))
 
     def client(self, file: str, user: str, groups: Iterable[str] = ()) -> Pair:
         """A client certificate for ``user`` (CN) in ``groups`` (O), kept as ``file.crt``."""
-        subject = _subject(user, groups)
+        return self._load_or_make(file, Wish("client", user, tuple(groups)))
 
-        def make(key: Key) -> x509.Certificate:
-            return self._sign(subject, key, ExtendedKeyUsageOID.CLIENT_AUTH, [])
-
-        return self._load_or_make(file, make, lambda found: found.subject == subject)
-
-    def _load_or_make(
-        self,
-        name: str,
-        make: Callable[[Key], x509.Certificate],
-        fits: Callable[[x509.Certificate], bool],
-    ) -> Pair:
+    def _load_or_make(self, name: str, wish: Wish) -> Pair:
         certificate_file = self._directory / f"{name}.crt"
         key_file = self._directory / f"{name}.key"
-        found = self._load(certificate_file, key_file)
-        if found is not None and self._fresh(name, found.certificate) and fits(found.certificate):
-            return found
-        if found is not None and name == "ca":
+        if certificate_file.exists() and key_file.exists():
+            pems = Pems(certificate_file.read_bytes(), key_file.read_bytes())
+            until = self._examined.until(name, self._parts(wish, pems))
+            end = datetime.fromtimestamp(until, UTC) if until is not None else None
+            if end is not None and self._lasts(end):
+                return Pair(certificate_file, key_file, pems, end)
+            found = self._examine(name, wish, pems)
+            if found is not None:
+                return Pair(certificate_file, key_file, *found)
+        from cloudwright.apiserver import certificates
+
+        authority = self._ca.parsed() if self._ca is not None else None
+        made = certificates.make(wish, authority, self._now())
+        pems = made.pems()
+        write_atomic(key_file, pems.key, mode=0o600, durable=True)
+        write_atomic(certificate_file, pems.certificate, mode=0o644, durable=True)
+        end = made.certificate.not_valid_after_utc
+        self._examined.note(name, self._parts(wish, pems), end.timestamp())
+        return Pair(certificate_file, key_file, pems, end)
+
+    def _examine(self, name: str, wish: Wish, pems: Pems) -> tuple[Pems, datetime] | None:
+        """The PEMs in their plain form, and their end, when they are good; ``None``: new ones are
+        needed.
+
+        Raises:
+            CloudwrightError: they cannot be read, or an authority's time is over.
+        """
+        from cloudwright.apiserver import certificates
+
+        try:
+            found = certificates.parse(pems)
+        except ValueError as error:
+            raise self._unreadable(name, error) from error
+        if found is None:
+            return None
+        until = found.certificate.not_valid_after_utc
+        authority = self._ca.parsed() if self._ca is not None else None
+        suits = certificates.suits(found.certificate, wish, authority)
+        if suits and self._lasts(until):
+            plain = found.pems()
+            if plain == pems:
+                self._examined.note(name, self._parts(wish, pems), until.timestamp())
+            return plain, until
+        if wish.use == "ca":
+            file = self._directory / f"{name}.crt"
             raise CloudwrightError(
-                f"the cluster's certificate authority {certificate_file} has expired",
+                f"the cluster's certificate authority {file} has expired",
                 code="CW3201",
                 hint="move the pki directory away and start again; clients need new kubeconfigs",
             )
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = make(key)
-        write_atomic(key_file, _key_pem(key), mode=0o600, durable=True)
-        pem = certificate.public_bytes(Encoding.PEM)
-        write_atomic(certificate_file, pem, mode=0o644, durable=True)
-        return Pair(certificate_file, key_file, certificate, key)
+        return None
 
-    def _fresh(self, name: str, certificate: x509.Certificate) -> bool:
-        left = certificate.not_valid_after_utc - self._now()
-        if name == "ca":
+    def _unreadable(self, name: str, error: ValueError) -> CloudwrightError:
+        return CloudwrightError(
+            f"{self._directory / name}.crt or {name}.key is not a PEM certificate and key",
+            code="CW3202",
+            cause=str(error),
+            hint="restore both from a backup, or remove both to have new ones made",
+        )
+
+    def _parts(self, wish: Wish, pems: Pems) -> tuple[bytes, ...]:
+        """Everything from which follows that the PEMs are good, but the time."""
+        authority = self._ca.certificate_pem if self._ca is not None else b""
+        return (wish.as_bytes(), authority, *pems)
+
+    def _lasts(self, until: datetime) -> bool:
+        """Whether a certificate with this end will do: a new one must last longer."""
+        left = until - self._now()
+        if self._ca is None or left <= timedelta(0):
             return left > timedelta(0)
-        if left < RENEW_BEFORE:
-            return False
-        try:
-            certificate.verify_directly_issued_by(self.ca.certificate)
-        except (ValueError, TypeError, InvalidSignature):
-            return False
-        return True
-
-    def _load(self, certificate_file: Path, key_file: Path) -> Pair | None:
-        if not (certificate_file.exists() and key_file.exists()):
-            return None
-        try:
-            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-            key = load_pem_private_key(key_file.read_bytes(), None)
-        except ValueError as error:
-            raise CloudwrightError(
-                f"{certificate_file} or {key_file.name} is not a PEM certificate and key",
-                code="CW3202",
-                cause=str(error),
-                hint="restore both from a backup, or remove both to have new ones made",
-            ) from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            return None
-        if key.public_key() != certificate.public_key():
-            return None  # a crash between writing the key and the certificate
-        return Pair(certificate_file, key_file, certificate, key)
-
-    def _make_ca(self, key: Key) -> x509.Certificate:
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloudwright-ca")])
-        builder = self._builder(name, name, key, CA_LIFE)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        builder = builder.add_extension(_usage(sign=True), critical=True)
-        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-        builder = builder.add_extension(identifier, critical=False)
-        return builder.sign(key, hashes.SHA256())
-
-    def _sign(
-        self,
-        subject: x509.Name,
-        key: Key,
-        usage: x509.ObjectIdentifier,
-        names: list[x509.GeneralName],
-    ) -> x509.Certificate:
-        authority = self.ca.certificate
-        life = min(LEAF_LIFE, authority.not_valid_after_utc - self._now())
-        builder = self._builder(subject, authority.subject, key, life)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-        builder = builder.add_extension(_usage(sign=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        issuer = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False
-        )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(self.ca.key, hashes.SHA256())
-
-    def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: Key, life: timedelta
-    ) -> x509.CertificateBuilder:
-        now: datetime = self._now()
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - SKEW)
-            .not_valid_after(now + life)
-        )
+        return left >= RENEW_BEFORE or until >= self._ca.until
 
 
 def server_context(pki: Pki, names: Iterable[str]) -> ssl.SSLContext:
@@ -279,36 +279,3 @@ def kubeconfig(pki: Pki, pair: Pair, server_url: str, user: str) -> bytes:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _key_pem(key: Key) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _subject(user: str, groups: Iterable[str]) -> x509.Name:
-    names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
-    return x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, user)])
-
-
-def _alternative_names(names: Iterable[str]) -> list[x509.GeneralName]:
-    out: list[x509.GeneralName] = []
-    for name in names:
-        try:
-            out.append(x509.IPAddress(ip_address(name)))
-        except ValueError:
-            out.append(x509.DNSName(name))
-    return out
-
-
-def _usage(*, sign: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=sign,
-        crl_sign=sign,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -59,6 +59,7 @@ def test_a_start_loads_neither_how_to_write_nor_what_few_use(tmp_path):
         assert "cloudwright.apiserver.server" in modules
         assert not modules & set(NOT_NEEDED)
         assert not modules & {f"cloudwright.apiserver.{name}" for name in LATER}
+    assert "cryptography" not in modules  # keys and certificates are those of the first start
 
 
 def test_garbage_is_collected_once_it_serves_and_the_start_is_left_alone(tmp_path):

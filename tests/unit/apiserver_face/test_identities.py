@@ -8,8 +8,9 @@ from cryptography import x509
 
 from cloudwright._base.errors import CloudwrightError, ConflictError
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import ports, tls
+from cloudwright.apiserver import certificates, ports, tls
 from cloudwright.apiserver.authn import Authenticator, Peer, TokenFile, issue_token, peer_of
+from cloudwright.apiserver.authn.keys import SigningKeys
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.identity import User
 
@@ -62,6 +63,16 @@ def test_certificates_are_renewed_before_their_end_but_not_earlier(tmp_path):
     now = START + timedelta(days=4000)
     with pytest.raises(CloudwrightError, match="has expired"):
         tls.Pki(tmp_path / "pki", lambda: now)
+
+
+def test_a_certificate_that_lasts_as_long_as_its_authority_is_not_renewed(tmp_path):
+    now = START
+    pki = tls.Pki(tmp_path / "pki", lambda: now)
+    now = pki.ca.until - timedelta(days=20)
+    first = pki.client("admin", "root")
+    assert first.until == pki.ca.until
+    now += timedelta(days=19)
+    assert pki.client("admin", "root").pems == first.pems
 
 
 def test_a_crash_between_key_and_certificate_heals(tmp_path):
@@ -157,3 +168,77 @@ def test_a_busy_port_names_its_holder():
 def test_an_address_of_somebody_else_cannot_be_used():
     with pytest.raises(CloudwrightError, match=r"cannot listen on 192\.0\.2\.1:"):
         ports.listen("192.0.2.1", 0)
+
+
+def examined(monkeypatch):
+    """What is looked at closely from now on."""
+    seen = []
+    parse = certificates.parse
+    monkeypatch.setattr(certificates, "parse", lambda pems: seen.append(pems) or parse(pems))
+    return seen
+
+
+def test_certificates_are_looked_at_closely_once(tmp_path, monkeypatch):
+    pki = tls.Pki(tmp_path / "pki")
+    pair = pki.client("admin", "root", ["ops"])
+    pki.server(tls.server_names())
+    seen = examined(monkeypatch)
+    again = tls.Pki(tmp_path / "pki")
+    assert again.client("admin", "root", ["ops"]).pems == pair.pems
+    again.server(tls.server_names())
+    assert not seen
+    assert again.client("admin", "root", ["others"]).pems != pair.pems  # another wish
+    assert seen
+
+
+@pytest.mark.parametrize("what", ["admin.crt", "admin.key", "ca.crt"])
+def test_a_certificate_that_changed_is_looked_at_again(tmp_path, monkeypatch, what):
+    pki = tls.Pki(tmp_path / "pki")
+    pair = pki.client("admin", "root")
+    other = tls.Pki(tmp_path / "other")
+    other.client("admin", "root")
+    (tmp_path / "pki" / what).write_bytes((tmp_path / "other" / what).read_bytes())
+    if what == "ca.crt":
+        (tmp_path / "pki" / "ca.key").write_bytes((tmp_path / "other" / "ca.key").read_bytes())
+    seen = examined(monkeypatch)
+    healed = tls.Pki(tmp_path / "pki").client("admin", "root")
+    assert seen
+    assert healed.pems != pair.pems
+    assert healed.key.public_key() == healed.certificate.public_key()
+    healed.certificate.verify_directly_issued_by(tls.Pki(tmp_path / "pki").ca.certificate)
+
+
+def test_a_certificate_with_more_in_its_file_is_taken_without_the_rest(tmp_path, monkeypatch):
+    pki = tls.Pki(tmp_path / "pki")
+    pair = pki.client("admin", "root")
+    other = tls.Pki(tmp_path / "other").ca
+    pair.certificate_file.write_bytes(pair.certificate_pem + other.certificate_pem)
+    assert tls.Pki(tmp_path / "pki").client("admin", "root").pems == pair.pems
+    seen = examined(monkeypatch)
+    assert tls.Pki(tmp_path / "pki").client("admin", "root").pems == pair.pems
+    assert seen
+
+
+def test_what_was_examined_is_kept_privately_and_may_be_lost_or_damaged(tmp_path):
+    pair = tls.Pki(tmp_path / "pki").client("admin", "root")
+    file = tmp_path / "pki" / "examined.json"
+    assert mode(file) == 0o600
+    for damage in ("", "[]", '{"admin": 1}', '{"admin": ["x", "y"]}', "{"):
+        file.write_text(damage)
+        assert tls.Pki(tmp_path / "pki").client("admin", "root").pems == pair.pems
+    file.unlink()
+    assert tls.Pki(tmp_path / "pki").client("admin", "root").pems == pair.pems
+
+
+def test_signing_keys_are_read_when_a_token_needs_them(tmp_path):
+    first = SigningKeys(tmp_path / "keys")
+    first.rotate()
+    kids = [key.kid for key in first.all()]
+    assert len(kids) == 2
+    again = SigningKeys(tmp_path / "keys")
+    assert again._loaded is None
+    assert [key.kid for key in again.all()] == kids
+    assert again.find("nobody's") is None
+    (tmp_path / "keys" / "signing.key").write_text("nonsense")
+    with pytest.raises(CloudwrightError, match="is not a signing key"):
+        SigningKeys(tmp_path / "keys")

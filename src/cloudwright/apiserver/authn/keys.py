@@ -12,21 +12,14 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from typing import TYPE_CHECKING, Any
 
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_private, write_atomic
+from cloudwright.apiserver.examined import Examined
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 ALGORITHM = "ES256"
 _SIGNING, _RETIRED = "signing.key", "retired-"
@@ -54,7 +47,7 @@ class PublicKey:
 
 
 class SigningKeys:
-    """The keys in one directory; made when missing.
+    """The keys in one directory; made when missing, loaded when the first token needs them.
 
     Raises:
         CloudwrightError: a file is no key of ours.
@@ -63,37 +56,79 @@ class SigningKeys:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         make_private(directory)
-        self._read()
+        self._examined = Examined(directory / "examined.json")
+        self._loaded: _Keys | None = None
+        if self._examined.until(_SIGNING, self._parts()) is None:
+            self._read()
+
+    @property
+    def private(self) -> ec.EllipticCurvePrivateKey:
+        """What signs."""
+        return self._keys().private
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half of what signs."""
+        return self._keys().public
 
     def find(self, kid: str) -> PublicKey | None:
         """The key of that id; another server with the same directory may have made it."""
-        found = self._known.get(kid)
-        if found is None and self._directory.stat().st_mtime_ns != self._stamp:
-            self._read()
-            found = self._known.get(kid)
+        keys = self._keys()
+        found = keys.known.get(kid)
+        if found is None and self._directory.stat().st_mtime_ns != keys.stamp:
+            found = self._read().known.get(kid)
         return found
 
     def all(self) -> list[PublicKey]:
         """Every key whose tokens are valid, the signing one first."""
-        return list(self._known.values())
+        return list(self._keys().known.values())
 
     def rotate(self) -> None:
         """Sign with a new key from now on; what the old one signed stays valid."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
         data = self.public.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         file = self._directory / f"{_RETIRED}{self.public.kid}.pub"
         write_atomic(file, data, mode=0o600, durable=True)
         (self._directory / _SIGNING).unlink()
         self._read()
 
-    def _read(self) -> None:
-        self.private, self.public = self._signing()
-        self._stamp = self._directory.stat().st_mtime_ns
-        self._known = {self.public.kid: self.public}
-        for retired in sorted(self._directory.glob(f"{_RETIRED}*.pub")):
+    def _keys(self) -> _Keys:
+        return self._loaded or self._read()
+
+    def _parts(self) -> list[bytes]:
+        """The files that hold keys, with their names."""
+        files = [self._directory / _SIGNING, *self._retired()]
+        return [part for file in files if file.exists() for part in _named(file)]
+
+    def _retired(self) -> list[Path]:
+        return sorted(self._directory.glob(f"{_RETIRED}*.pub"))
+
+    def _read(self) -> _Keys:
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        private, public = self._signing()
+        # Before looking: what another server adds meanwhile changes it again.
+        stamp = self._directory.stat().st_mtime_ns
+        known = {public.kid: public}
+        for retired in self._retired():
             key = _public(_load(retired, load_pem_public_key))
-            self._known[key.kid] = key
+            known[key.kid] = key
+        parts = self._parts()
+        if self._examined.until(_SIGNING, parts) is None:
+            self._examined.note(_SIGNING, parts, 0)
+        self._loaded = _Keys(private, public, known, stamp)
+        return self._loaded
 
     def _signing(self) -> tuple[ec.EllipticCurvePrivateKey, PublicKey]:
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import (
+            Encoding,
+            NoEncryption,
+            PrivateFormat,
+            load_pem_private_key,
+        )
+
         file = self._directory / _SIGNING
         if not file.exists():
             made = ec.generate_private_key(ec.SECP256R1())
@@ -105,7 +140,23 @@ class SigningKeys:
         return private, _public(private.public_key())
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of a directory as it was at ``stamp``."""
+
+    private: ec.EllipticCurvePrivateKey
+    public: PublicKey
+    known: dict[str, PublicKey]
+    stamp: int
+
+
+def _named(file: Path) -> tuple[bytes, bytes]:
+    return file.name.encode(), file.read_bytes()
+
+
 def _load(file: Path, load: Any) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
         return load(file.read_bytes())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -122,6 +173,8 @@ def _wrong(file: Path, cause: str) -> CloudwrightError:
 
 
 def _public(key: Any) -> PublicKey:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(_base64(hashlib.sha256(der).digest()), key)
 
