@@ -1,16 +1,35 @@
-//! Picks a route: the most specific host first, then the longest path prefix, by whole segments.
+//! Picks a route: the most specific host first, then the path itself, then the longest path prefix,
+//! by whole segments.
 //!
-//! Pure. `payment` is reached by `/payment`, `/payment/x` and `/payment?x`, never by `/payments`.
+//! Pure. `payment` is reached by `/payment`, `/payment/x` and `/payment?x`, never by `/payments`; a
+//! path that is meant exactly by nothing else.
 use std::collections::HashMap;
 
 /// One entry; `T` is what the route leads to.
 #[derive(Debug, Clone)]
 struct Entry<T> {
     prefix: String,
+    /// The path itself, and nothing below it.
+    exact: bool,
     target: T,
 }
 
-/// Routes by host, each list ordered by falling prefix length.
+impl<T> Entry<T> {
+    fn covers(&self, path: &str) -> bool {
+        if self.exact {
+            self.prefix == path
+        } else {
+            covers(&self.prefix, path)
+        }
+    }
+
+    /// Exact paths stand before all prefixes.
+    fn rank(&self) -> (bool, usize) {
+        (self.exact, self.prefix.len())
+    }
+}
+
+/// Routes by host, each list ordered by falling rank.
 #[derive(Debug, Clone)]
 pub struct Router<T> {
     exact: HashMap<String, Vec<Entry<T>>>,
@@ -53,10 +72,29 @@ pub fn canonical_host(host: &str) -> String {
 impl<T> Router<T> {
     /// Adds a route; of two with the same host and prefix the first wins.
     pub fn add(&mut self, host: &str, prefix: &str, target: T) {
-        let entry = Entry {
-            prefix: canonical(prefix).to_owned(),
-            target,
-        };
+        self.insert(
+            host,
+            Entry {
+                prefix: canonical(prefix).to_owned(),
+                exact: false,
+                target,
+            },
+        );
+    }
+
+    /// Adds a route for one path only, with its trailing slash if it has one.
+    pub fn add_exact(&mut self, host: &str, path: &str, target: T) {
+        self.insert(
+            host,
+            Entry {
+                prefix: path.to_owned(),
+                exact: true,
+                target,
+            },
+        );
+    }
+
+    fn insert(&mut self, host: &str, entry: Entry<T>) {
         let list = if host == "*" {
             &mut self.any
         } else if let Some(suffix) = host.strip_prefix('*') {
@@ -78,7 +116,7 @@ impl<T> Router<T> {
         } else {
             self.exact.entry(canonical_host(host)).or_default()
         };
-        let at = list.partition_point(|known| known.prefix.len() >= entry.prefix.len());
+        let at = list.partition_point(|known| known.rank() >= entry.rank());
         list.insert(at, entry);
     }
 
@@ -106,7 +144,7 @@ impl<T> Router<T> {
 
 fn pick<'a, T>(list: &'a [Entry<T>], path: &str) -> Option<(&'a T, &'a str)> {
     list.iter()
-        .find(|entry| covers(&entry.prefix, path))
+        .find(|entry| entry.covers(path))
         .map(|entry| (&entry.target, entry.prefix.as_str()))
 }
 
@@ -163,6 +201,25 @@ mod tests {
         assert_eq!(find("/payment"), "/");
         assert_eq!(find("/pay/admin"), "/pay/admin/");
         assert_eq!(find("/pay/administrator"), "/pay");
+    }
+
+    #[test]
+    fn an_exact_path_is_nothing_else() {
+        let mut router = Router::default();
+        router.add("*", "/", "all");
+        router.add("*", "/pay/now", "below");
+        router.add_exact("*", "/pay", "exact");
+        router.add("*", "/pay", "prefix");
+        router.add_exact("*", "/slash/", "slash");
+        router.add_exact("*", "/", "root");
+        let find = |path| *router.find("x", path).unwrap().0;
+        assert_eq!(find("/pay"), "exact");
+        assert_eq!(find("/pay/"), "prefix");
+        assert_eq!(find("/pay/x"), "prefix");
+        assert_eq!(find("/pay/now/x"), "below");
+        assert_eq!(find("/slash/"), "slash");
+        assert_eq!(find("/slash"), "all");
+        assert_eq!(find("/"), "root");
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub struct Route {
     pub hosts: Vec<String>,
     #[serde(default)]
     pub path_prefix: String,
+    /// `path_prefix` is the whole path: what lies below it is not meant.
+    #[serde(default)]
+    pub exact: bool,
     #[serde(default)]
     pub strip_prefix: bool,
     pub service: String,

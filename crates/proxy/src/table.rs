@@ -178,15 +178,19 @@ impl Table {
                 policy: policy(route),
             });
             table.routes += 1;
-            if route.hosts.is_empty() {
-                table
-                    .router
-                    .add("*", &route.path_prefix, Arc::clone(&target));
-            }
-            for host in &route.hosts {
-                table
-                    .router
-                    .add(host, &route.path_prefix, Arc::clone(&target));
+            let every = [String::from("*")];
+            let hosts = if route.hosts.is_empty() {
+                every.as_slice()
+            } else {
+                route.hosts.as_slice()
+            };
+            for host in hosts {
+                let target = Arc::clone(&target);
+                if route.exact {
+                    table.router.add_exact(host, &route.path_prefix, target);
+                } else {
+                    table.router.add(host, &route.path_prefix, target);
+                }
             }
         }
         table

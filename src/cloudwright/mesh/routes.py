@@ -47,7 +47,7 @@ def judge(routes: Iterable[Object], ports: Mapping[tuple[str, str], Sequence[int
     not fall to a shorter prefix.
     """
     result = Judged()
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, str, bool], str] = {}
     for route in sorted(routes, key=_age):
         key = key_of(route)
         spec = route.get("spec") or {}
@@ -59,10 +59,11 @@ def judge(routes: Iterable[Object], ports: Mapping[tuple[str, str], Sequence[int
         if spec.get("disabled"):
             result.verdicts[key] = Verdict(False, "Disabled", "spec.disabled is set")
             continue
-        matches = [(host, entry["path_prefix"]) for host in entry["hosts"]]
+        exact = bool(entry.get("exact"))
+        matches = [(host, entry["path_prefix"], exact) for host in entry["hosts"]]
         winners = [(match, taken[match]) for match in matches if match in taken]
         if winners:
-            (host, path), winner = winners[0]
+            (host, path, _), winner = winners[0]
             message = f"host {host} and path {path} belong to the older Route {winner}"
             result.verdicts[key] = Verdict(False, "Conflicted", message)
             continue
@@ -112,6 +113,8 @@ def read(route: Object) -> tuple[dict[str, Any], list[FieldError]]:
         "retries": _retries(spec.get("retries"), problems),
         "load_balancer": spec.get("loadBalancer") or LOAD_BALANCERS[0],
     }
+    if spec.get("exact"):
+        entry["exact"] = True
     if entry["load_balancer"] not in LOAD_BALANCERS:
         problems.append(
             fields.not_supported("spec.loadBalancer", entry["load_balancer"], LOAD_BALANCERS)
@@ -139,7 +142,7 @@ def _prefix(spec: Mapping[str, Any], problems: list[FieldError]) -> str:
         problems.append(
             fields.invalid("spec.pathPrefix", text, "must be a path without ?, # or space")
         )
-    return text.rstrip("/") or "/"
+    return text if spec.get("exact") else text.rstrip("/") or "/"
 
 
 def _millis(value: object, path: str, default: int, problems: list[FieldError]) -> int:

@@ -135,3 +135,16 @@ def test_each_host_and_path_is_served_once_by_the_oldest(
     assert set(judged.verdicts) == {f"default/r{i}" for i in range(len(specs))}
     random.Random(seed).shuffle(routes)
     assert judge(routes, PORTS).served == judged.served
+
+
+def test_an_exact_path_is_another_match_than_a_prefix() -> None:
+    both = [
+        route("a", pathPrefix="/pay", service="payment"),
+        route("b", pathPrefix="/pay", exact=True, service="payment"),
+        route("c", pathPrefix="/pay", exact=True, service="other"),
+        route("d", pathPrefix="/slash/", exact=True, service="payment"),
+    ]
+    found = judge(both, {})
+    served = [(one["name"], one["path_prefix"], one.get("exact", False)) for one in found.served]
+    assert served == [("a", "/pay", False), ("b", "/pay", True), ("d", "/slash/", True)]
+    assert found.verdicts["default/c"].reason == "Conflicted"

@@ -21,6 +21,7 @@ class Backend:
     path: str
     service: str
     port: int | str
+    exact: bool = False
 
 
 def class_of(ingress: Mapping[str, Any]) -> str:
@@ -40,23 +41,23 @@ def backends(ingress: Mapping[str, Any]) -> tuple[list[Backend], list[str]]:
         host = str(rule.get("host") or "*")
         for entry in (rule.get("http") or {}).get("paths") or ():
             path = str(entry.get("path") or "/")
-            if entry.get("pathType") == "Exact":
-                doubts.append(f"{host}{path}: paths below it are served too (pathType Exact)")
-            found += _backend(host, path, entry.get("backend") or {}, doubts)
+            exact = entry.get("pathType") == "Exact"
+            found += _backend(host, path, entry.get("backend") or {}, doubts, exact=exact)
     if spec.get("tls"):
         doubts.append("spec.tls: the gateway keeps its own certificate")
     return found, doubts
 
 
 def _backend(
-    host: str, path: str, backend: Mapping[str, Any], doubts: list[str]
+    host: str, path: str, backend: Mapping[str, Any], doubts: list[str], *, exact: bool = False
 ) -> Iterator[Backend]:
     service = backend.get("service")
     if not service:
         doubts.append(f"{host}{path}: only backends that are Services are served")
         return
     port = service.get("port") or {}
-    yield Backend(host, path, str(service["name"]), port.get("number") or port.get("name") or 0)
+    wanted = port.get("number") or port.get("name") or 0
+    yield Backend(host, path, str(service["name"]), wanted, exact)
 
 
 def port_number(backend: Backend, service: Mapping[str, Any] | None) -> int | None:
@@ -69,7 +70,8 @@ def port_number(backend: Backend, service: Mapping[str, Any] | None) -> int | No
 
 def route(ingress: Object, backend: Backend, port: int) -> Object:
     """The Route of one path."""
-    suffix = digest([backend.host, backend.path], 6)
+    # A prefix keeps the name that it had before there were exact paths.
+    suffix = digest([backend.host, backend.path, *(["exact"] if backend.exact else [])], 6)
     return {
         "metadata": {
             "name": f"{name_of(ingress)[:200]}-{suffix}",
@@ -78,6 +80,7 @@ def route(ingress: Object, backend: Backend, port: int) -> Object:
         "spec": {
             "hosts": [backend.host],
             "pathPrefix": backend.path,
+            **({"exact": True} if backend.exact else {}),
             "stripPrefix": False,
             "service": backend.service,
             "port": port,
