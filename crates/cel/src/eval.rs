@@ -178,9 +178,10 @@ impl Frame<'_> {
             cost: 0,
             limit: left,
         };
+        let short = name.strip_prefix("variables.").unwrap_or(name);
         let found = inner.node(&program.root).map_err(|fault| match fault {
             Fault::Failed(text) => Fault::new(format!(
-                "composited variable \"{name}\" fails to evaluate: {text}"
+                "composited variable \"{short}\" fails to evaluate: {text}"
             )),
             other => other,
         });

@@ -152,7 +152,7 @@ def _target(method: str, path: str, registry: Registry) -> Target:
     """What a method and a path name."""
     parts = path.strip("/").split("/")
     if "%" in path:
-        parts = [unquote(part) for part in parts]
+        parts = unquote(path).strip("/").split("/")  # an escaped slash is one, as upstream
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
@@ -186,7 +186,7 @@ def _target(method: str, path: str, registry: Registry) -> Target:
 
 def asked_for(request: Request) -> Attributes | None:
     """What the path and method name, whether or not it is served; ``None``: no resource."""
-    parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    parts = unquote(request.path).strip("/").split("/")
     if len(parts) >= 3 and parts[0] == "api":
         group, rest = "", parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":

@@ -31,7 +31,7 @@ from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.namespaces import Places
 from cloudwright.apiserver.registry import Registry
-from cloudwright.apiserver.special import NamespaceWrite, Special
+from cloudwright.apiserver.special import JobWrite, NamespaceWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.apiserver.verbs import show, table
@@ -194,6 +194,8 @@ class ApiCore:
             from cloudwright.apiserver.services import ServiceWrite
 
             return ServiceWrite(self.addresses, new, old)
+        if call.plural == "jobs" and call.group == "batch" and old is None:
+            return JobWrite(new)
         if call.plural == "certificatesigningrequests":
             from cloudwright.apiserver.signing import SigningRequestWrite
 

@@ -7,6 +7,7 @@ connection itself).
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from cloudwright.apiserver.aggregation.aggregator import Foreign
 
 _log = logs.get("apiserver")
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Face:
         """The answer to ``request`` of ``peer``, encoded as he wants it; every failure is a
         ``metav1.Status``.
         """
+        if "%" in request.path and _BAD_ESCAPE.search(request.path):
+            return Reply(400, {"content-type": "text/plain; charset=utf-8"}, b"400 Bad Request")
         accept = request.headers.get("accept", "")
         if is_proxied(request.path):
             return await self._audited(request, peer)
@@ -162,7 +166,7 @@ class Face:
             if call is not None:
                 answer = partial(self._resource, request, user, call)
                 return await self.flow.run(user, call.attributes, answer)
-            if path.startswith("/apis/") and not self._is_group(path.split("/", 3)[2]):
+            if path.startswith("/apis/") and not self._is_known(path):
                 return _page_not_found()
             return await self._core.handle(request, user)
         other = partial(self._other, request, path, first, user)
@@ -191,9 +195,17 @@ class Face:
         except ApiError:
             return None
 
-    def _is_group(self, group: str) -> bool:
-        served = any(entry.resource.group == group for entry in self._core.registry.all())
-        return served or any(review.group == group for review in reviews.REVIEWS)
+    def _is_known(self, path: str) -> bool:
+        """Whether the path is of a built-in group, or of a custom kind in a version of it."""
+        wanted = calls.asked_for(Request("GET", path))
+        group, version = [*path.split("/")[2:4], ""][:2]
+        if any(review.group == group for review in reviews.REVIEWS):
+            return True
+        entries = [one for one in self._core.registry.all() if one.resource.group == group]
+        if any(not entry.custom for entry in entries):
+            return True
+        plural = wanted.resource if wanted is not None else ""
+        return any((e.resource.version, e.resource.plural) == (version, plural) for e in entries)
 
     @staticmethod
     def _is_discovery(path: str) -> bool:

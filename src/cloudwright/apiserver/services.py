@@ -48,6 +48,7 @@ class ServiceWrite(Special):
         self._kept_ports: set[int] | None = None
         spec = new.get("spec")
         if isinstance(spec, dict):
+            rules.begin(new)
             before = (old or {}).get("spec") or {}
             if before:
                 _drop_unused(spec, before)

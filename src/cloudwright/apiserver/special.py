@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cloudwright.apiserver import namespaces
+from cloudwright.model import kinds, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 
@@ -45,6 +46,13 @@ class Special:
 
     def keep(self) -> None:
         """The write is durable."""
+
+
+class JobWrite(Special):
+    """A new Job selects its pods, and marks them so."""
+
+    def __init__(self, new: Object) -> None:
+        kinds.find(resources.JOB).begin(new)
 
 
 class NamespaceWrite(Special):

@@ -61,6 +61,7 @@ _DNS_LABEL = _Rule(
     _LABEL,
     "my-name",
     "123-abc",
+    unit="bytes",
 )
 _DNS_1035 = _Rule(
     LABEL_MAX,
@@ -111,6 +112,7 @@ _NAME = _Rule(
     "MyName",
     "my.name",
     "123-abc",
+    unit="bytes",
 )
 
 
@@ -144,20 +146,17 @@ def qualified_name_problems(text: str) -> list[str]:
     prefix, slash, name = text.rpartition("/")
     if "/" in prefix:
         return [
-            _wrong(
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and "
-                "must start and end with an alphanumeric character, with an optional DNS "
-                "subdomain prefix and '/'",
-                _QUALIFIED,
-                "example.com/MyName",
-            )
+            f"a valid label key {_NAME.problems('/')[0]} with an optional DNS subdomain prefix and "
+            "'/' (e.g. 'example.com/MyName')"
         ]
     problems = []
     if slash:
         if not prefix:
             problems.append("prefix part must be non-empty")
         else:
-            problems += [f"prefix part {problem}" for problem in dns_subdomain_problems(prefix)]
+            found = dns_subdomain_problems(prefix)
+            in_bytes = _too_long(SUBDOMAIN_MAX), _too_long(SUBDOMAIN_MAX, "bytes")
+            problems += [f"prefix part {problem.replace(*in_bytes)}" for problem in found]
     if not name:
         problems.append("name part must be non-empty")
     problems += [f"name part {problem}" for problem in _NAME.problems(name)]

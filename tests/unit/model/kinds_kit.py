@@ -21,7 +21,10 @@ def created(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
         **copy.deepcopy(obj),
     }
     made["metadata"] = {"name": "x", "namespace": "default", **(made.get("metadata") or {})}
-    BUILT_IN[resource.group, resource.plural].prepare_create(made, NOW)
+    spec = BUILT_IN[resource.group, resource.plural]
+    spec.prepare_create(made, NOW)
+    if spec.late:
+        spec.begin(made)
     return made
 
 

@@ -6,6 +6,7 @@ from cloudwright.model import resources
 from cloudwright.model.kinds.spec import KindSpec, mapping
 from cloudwright.model.objects import Object
 
+
 def _defaults(crd: Object) -> None:
     spec = mapping(crd, "spec")
     names = mapping(spec, "names")

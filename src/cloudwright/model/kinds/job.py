@@ -190,4 +190,4 @@ def _template_changes(spec: Object, was: Object) -> list[FieldError]:
     return [fields.invalid("spec.template", template, "field is immutable")]
 
 
-SPEC = KindSpec(resources.JOB, _defaults, _check, lambda _job: {}, begin=_begin)
+SPEC = KindSpec(resources.JOB, _defaults, _check, lambda _job: {}, begin=_begin, late=True)

@@ -11,7 +11,8 @@ OWN_LABEL = "kubernetes.io/metadata.name"
 
 def _defaults(namespace: Object) -> None:
     metadata = namespace["metadata"]
-    if name := metadata.get("name"):
+    name = metadata.get("name")
+    if name and not metadata.get("generateName"):  # a made-up one is labelled late, by nobody
         labels = metadata.get("labels")
         if labels is None:
             labels = metadata["labels"] = {}

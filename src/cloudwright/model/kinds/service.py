@@ -52,6 +52,12 @@ def _defaults(service: Object) -> None:
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if spec["type"] in ("ClusterIP", *_WITH_PORTS):
         spec.setdefault("internalTrafficPolicy", "Cluster")
+
+
+def begin(service: Object) -> None:
+    """What the server decides for a Service, a new one or a changed one: nobody owns that."""
+    spec = mapping(service, "spec")
+    if spec.get("type") in ("ClusterIP", *_WITH_PORTS):
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
 

@@ -54,6 +54,10 @@ class KindSpec:
     """The field of a new object's status that says since when it is so."""
     begin: Defaults = _no_defaults
     """What the server writes into a new object, after its defaults."""
+    late: bool = False
+    """``begin`` is for the server to call, once it knows whose the other fields are: what it writes
+    is nobody's.
+    """
     keep: Callable[[Object, Object], None] = _no_keeping
     """What an update keeps of the old object, or counts: ``keep(new, old)``."""
 
@@ -62,7 +66,8 @@ class KindSpec:
         if "status" in self.resource.subresources and not self.keep_status:
             obj.pop("status", None)
         self.defaults(obj)
-        self.begin(obj)
+        if not self.late:
+            self.begin(obj)
         if self.initial_status is not None:
             obj["status"] = self.initial_status(obj)
         elif "status" in self.resource.subresources:
