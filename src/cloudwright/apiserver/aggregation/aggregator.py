@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from cloudwright._base import logs
+from cloudwright._base import loading, logs
 from cloudwright._base.clock import rfc3339
-from cloudwright.apiserver import calls, encoding, writes
+from cloudwright.apiserver import calls, encoding
 from cloudwright.apiserver.aggregation.findings import Findings
 from cloudwright.apiserver.errors import ApiError, StoreError
 from cloudwright.apiserver.identity import ADMINISTRATORS, User
@@ -147,6 +147,7 @@ class Aggregator:
 
     async def run(self) -> None:
         """Publish who we are; check until cancelled: at changes, and from time to time."""
+        await loading.ahead(f"{__package__}.connecting", f"{__package__}.trust")
         from cloudwright.apiserver.aggregation import connecting, trust
         from cloudwright.apiserver.webhooks.backends import StoredBackends
 
@@ -217,6 +218,8 @@ class Aggregator:
 
         if change(foreign.obj) is foreign.obj:
             return
+        from cloudwright.apiserver import writes
+
         name = foreign.obj["metadata"]["name"]
         headers = {"user-agent": "kube-apiserver"}
         request = Request("PUT", API_SERVICE.path("", name, "status"), (), headers)
