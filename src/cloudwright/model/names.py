@@ -61,7 +61,6 @@ _DNS_LABEL = _Rule(
     _LABEL,
     "my-name",
     "123-abc",
-    unit="bytes",
 )
 _DNS_1035 = _Rule(
     LABEL_MAX,
