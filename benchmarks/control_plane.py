@@ -8,7 +8,8 @@ Rounds go A B B A, so that a change of the machine's speed hits both; a row's ra
 the pairs' ratios. Auth (client certificates), RBAC, validation, admission and managedFields are on;
 etcd and the flags of kube-apiserver are at their defaults, kine and ours sync each commit to disk.
 The load is ``benchmarks/load`` (Go); ``scripts/peers`` builds it and the peers. HTTP/1.1 with
-keep-alive, one connection a client; objects are ConfigMaps of a kilobyte.
+keep-alive, one connection a client or watch, unless a row says HTTP/2 (there, 100 watches share
+one); objects are ConfigMaps of a kilobyte. An event's time ends when the kernel has its bytes.
 """
 
 from __future__ import annotations
@@ -193,6 +194,8 @@ class Bench:
             found = self.paired(lambda cluster, _: load(cluster, "get", **options), *pair)
             self.note("get, 32 clients, /s", found, "per_second")
             self.note("get, 32 clients, server CPU µs", found, "server_us")
+            found = self.paired(lambda cluster, _: load(cluster, "get", h2=True, **options), *pair)
+            self.note("get, 32 clients (HTTP/2), /s", found, "per_second")
             found = self.paired(
                 lambda cluster, _: load(cluster, "get", **{**options, "clients": 1, "count": 2000}),
                 *pair,
@@ -213,15 +216,18 @@ class Bench:
         with self.servers() as pair:
             for cluster in pair:
                 fill(cluster, 1)
-            for watchers, count in ((1, 200), (1000, 10)):
-                found = self.paired(
-                    lambda cluster, _, watchers=watchers, count=count: load(
-                        cluster, "watch", watchers=watchers, count=count, prefix="fill"
-                    ),
-                    *pair,
-                )
-                self.note(f"write → event, {watchers} watchers, P50 ms", found, "p50_us", 1e-3)
-                self.note(f"write → event, {watchers} watchers, P99 ms", found, "p99_us", 1e-3)
+            for more, h2 in (("", False), (" (HTTP/2)", True)):
+                for watchers, count in ((1, 200), (1000, 20)):
+                    flags: dict[str, object] = {"watchers": watchers, "count": count, "h2": h2}
+                    found = self.paired(
+                        lambda cluster, _, flags=flags: load(
+                            cluster, "watch", prefix="fill", **flags
+                        ),
+                        *pair,
+                    )
+                    row = f"write → event, {watchers} watchers{more}"
+                    self.note(f"{row}, P50 ms", found, "p50_us", 1e-3)
+                    self.note(f"{row}, P99 ms", found, "p99_us", 1e-3)
 
     def growth(self) -> None:
         """The store's size after many updates of 1,000 objects, over the size of live data."""
