@@ -218,6 +218,10 @@ fn object(schema: &Json, resource: bool, name: &str) -> Option<Schema> {
         .iter()
         .filter_map(Json::as_str)
         .collect();
+    let plain = schema
+        .get("x-plain-names")
+        .and_then(Json::as_bool)
+        .unwrap_or(false);
     let mut properties = HashMap::new();
     let mut min_size = 2;
     if let Some(Json::Object(given)) = schema.get("properties") {
@@ -235,7 +239,13 @@ fn object(schema: &Json, resource: bool, name: &str) -> Option<Schema> {
             {
                 min_size += property.len() as u64 + found.min_size + 4;
             }
-            if let Some(identifier) = escape(property) {
+            // Kubernetes' own types are declared by their plain names (`request.namespace`).
+            let identifier = if plain {
+                Some(property.to_string())
+            } else {
+                escape(property)
+            };
+            if let Some(identifier) = identifier {
                 let entry = Property {
                     name: property.clone(),
                     schema: found,

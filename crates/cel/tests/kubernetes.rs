@@ -1,6 +1,6 @@
 //! Expressions as Kubernetes' documentation has them, and what they give.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-use cloudwright_cel::{Decision, Environment, Fault, Json, Variable};
+use cloudwright_cel::{Decision, Environment, Fault, Json, Value, Variable};
 
 const SELF: &str = r#"{
   "type": "object",
@@ -319,4 +319,22 @@ fn authorizers_are_asked_once() {
             "path=/healthz serviceAccountName=sa serviceAccountNamespace=ns verb=get",
         ]
     );
+}
+
+#[test]
+fn types_of_kubernetes_have_plain_names() {
+    let schema = br#"{"type":"object","x-plain-names":true,
+        "properties":{"namespace":{"type":"string"}}}"#;
+    let schema = Json::parse(schema).expect("JSON");
+    let variable = Variable::declared("request", &schema, false, false).expect("a variable");
+    let environment = Environment::new(vec![variable], false);
+    let program = environment
+        .compile("request.namespace == 'x'")
+        .expect("it compiles");
+    let mut activation = environment.activation();
+    let value = Json::parse(br#"{"namespace":"x"}"#).expect("JSON");
+    activation.values[0] = Some(environment.variables()[0].value(&value));
+    let found = program.evaluate(&mut activation, 1000);
+    assert!(matches!(found, Ok(Value::Bool(true))));
+    assert!(environment.compile("request.__namespace__ == 'x'").is_err());
 }

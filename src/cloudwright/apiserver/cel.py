@@ -243,6 +243,7 @@ _GVR = {"type": "object", "properties": {n: _TEXT for n in ("group", "version", 
 _GVK = {"type": "object", "properties": {n: _TEXT for n in ("group", "version", "kind")}}
 REQUEST: Schema = {
     "type": "object",
+    "x-plain-names": True,
     "properties": {
         "kind": _GVK,
         "resource": _GVR,
@@ -275,6 +276,7 @@ NAMESPACE: Schema = {
     "properties": {
         "metadata": {
             "type": "object",
+            "x-plain-names": True,
             "properties": {
                 "name": _TEXT,
                 "generateName": _TEXT,
