@@ -68,10 +68,18 @@ async fn answer(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<Body>
         (&Method::GET, "/metrics") => metrics(&proxy),
         (&Method::GET, "/wait") => {
             let limit = number("timeout_ms").unwrap_or(5_000);
-            match number("version") {
-                Some(version) => wait(&proxy, version, Duration::from_millis(limit)).await,
-                None => refuse(StatusCode::BAD_REQUEST, "version: a number is needed"),
+            let wanted = Wanted {
+                version: number("version"),
+                serial_not: query.get("serial_not").cloned(),
+                ready: query.contains_key("ready"),
+            };
+            if wanted.nothing() {
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    "version (a number), serial_not or ready is needed",
+                );
             }
+            wait(&proxy, &wanted, Duration::from_millis(limit)).await
         }
         (&Method::POST, "/probe") => {
             match Limited::new(request.into_body(), MAX_BODY).collect().await {
@@ -141,10 +149,48 @@ fn metrics(proxy: &Proxy) -> Response<Body> {
     response
 }
 
-async fn wait(proxy: &Proxy, version: u64, limit: Duration) -> Response<Body> {
+/// What `/wait` waits for: all that is given.
+struct Wanted {
+    /// This snapshot or a later one is applied.
+    version: Option<u64>,
+    /// Another certificate than this one is in use.
+    serial_not: Option<String>,
+    /// The proxy serves.
+    ready: bool,
+}
+
+impl Wanted {
+    fn nothing(&self) -> bool {
+        self.version.is_none() && self.serial_not.is_none() && !self.ready
+    }
+
+    fn met(&self, proxy: &Proxy) -> bool {
+        let applied = proxy.applied.borrow().version;
+        let fresh = self
+            .version
+            .is_none_or(|wanted| applied.is_some_and(|has| has >= wanted));
+        let renewed = self.serial_not.as_ref().is_none_or(|old| {
+            let tls = proxy.tls.load();
+            tls.as_ref().is_some_and(|tls| tls.facts.serial != *old)
+        });
+        fresh && renewed && (!self.ready || proxy.not_ready().is_empty())
+    }
+}
+
+async fn wait(proxy: &Proxy, wanted: &Wanted, limit: Duration) -> Response<Body> {
     let mut applied = proxy.applied.subscribe();
-    let reached = applied.wait_for(|now| now.version.is_some_and(|has| has >= version));
-    let done = matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)));
+    let reached = async {
+        loop {
+            drop(applied.borrow_and_update());
+            if wanted.met(proxy) {
+                return true;
+            }
+            if applied.changed().await.is_err() {
+                return false;
+            }
+        }
+    };
+    let done = matches!(tokio::time::timeout(limit, reached).await, Ok(true));
     let now = proxy.applied.borrow().version;
     let status = if done {
         StatusCode::OK

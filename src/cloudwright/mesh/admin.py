@@ -40,11 +40,23 @@ class AdminClient:
 
     async def wait(self, version: int, *, timeout: float) -> bool:
         """Whether the proxy applied snapshot ``version`` or a later one within ``timeout``."""
-        query = {"version": str(version), "timeout_ms": str(max(int(timeout * 1000), 1))}
+        return await self._wait("version", str(version), timeout)
+
+    async def renewed(self, serial: str, *, timeout: float) -> bool:
+        """Whether the proxy uses another certificate than ``serial`` within ``timeout``."""
+        return await self._wait("serial_not", serial, timeout)
+
+    async def serving(self, *, timeout: float) -> bool:
+        """Whether the proxy is ready within ``timeout``."""
+        return await self._wait("ready", "1", timeout)
+
+    async def _wait(self, what: str, value: str, timeout: float) -> bool:
+        query = {what: value, "timeout_ms": str(max(int(timeout * 1000), 1))}
         status, body = await self._call("GET", "/wait", query=query, timeout=timeout + 1.0)
         if status == 504:
             return False
-        return int(self._json(status, body).get("version", 0)) >= version
+        self._expect(status, body)
+        return True
 
     async def metrics(self, *, timeout: float = 2.0) -> str:
         """Its metrics as Prometheus text."""

@@ -9,11 +9,13 @@ import anyio
 
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import native_binary
+from cloudwright._base.watching import watching
 from cloudwright.runtime.config import RuntimeConfig
 from cloudwright.runtime.errors import RuntimeFailedError, SupervisorLostError
 from cloudwright.runtime.supervisor import SupervisorClient
 
 START_LIMIT = 30.0
+_LOCK_SECONDS = 0.25
 ANOTHER_RUNS = 7
 """Exit code of a supervisor that found another one for its run directory."""
 
@@ -25,15 +27,18 @@ async def ensure_supervisor(config: RuntimeConfig) -> dict[str, Any]:
         RuntimeFailedError: it does not start; the message says why.
     """
     client = SupervisorClient(config.socket)
-    with anyio.move_on_after(START_LIMIT):
+    make_passage(config.run)
+    with anyio.move_on_after(START_LIMIT), watching(config.run) as directory:
         while True:
             try:
                 return await client.call("hello", timeout=5.0)
             except SupervisorLostError:
-                # Another one may hold the lock and not listen yet, as it cleans up first, or not
-                # any more, as it was killed a moment ago: so ask and start by turns.
+                # Another one may hold the lock and not listen yet, as it cleans up first (then its
+                # socket appears), or not any more, as it was killed a moment ago (then its lock is
+                # free soon, which nobody tells): so ask and start by turns.
                 if not await start_supervisor(config):
-                    await anyio.sleep(0.05)
+                    with anyio.move_on_after(_LOCK_SECONDS):
+                        await directory.changed()
     raise RuntimeFailedError(
         f"no supervisor listened on {config.socket} within {START_LIMIT:g} s",
         hint=f"its log is {config.log}",
