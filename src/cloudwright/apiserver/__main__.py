@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from cloudwright._base import logs, startup
 from cloudwright._base.errors import CloudwrightError, render
 from cloudwright._base.paths import Paths
+from cloudwright.apiserver import security
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,18 +36,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="beside the usual ones: ServiceAccount (needs somebody who makes the accounts)",
     )
-    words.add_argument(
-        "--audit-policy",
-        default="",
-        metavar="FILE",
-        help="audit.k8s.io/v1 Policy, or `default`; events go to STATE/audit/audit.log",
-    )
-    words.add_argument(
-        "--authentication-config",
-        default="",
-        metavar="FILE",
-        help="further issuers of tokens (apiserver.config.k8s.io/v1)",
-    )
+    security.add_flags(words)
     words.add_argument("--issue-token", metavar="USER", help="print a token for USER and end")
     words.add_argument("--group", action="append", default=[], help="group of --issue-token's USER")
     return words

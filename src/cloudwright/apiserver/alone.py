@@ -12,10 +12,9 @@ from cloudwright._base.clock import SystemClock
 from cloudwright._base.errors import UsageError
 from cloudwright._base.files import make_private
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import bootstrap, identities, tls
+from cloudwright.apiserver import bootstrap, identities, security, tls
 from cloudwright.apiserver.aggregation import aggregator
 from cloudwright.apiserver.audit import setup as auditing
-from cloudwright.apiserver.authz import ChainAuthorizer
 from cloudwright.apiserver.config import CoreConfig, StoreConfig
 from cloudwright.apiserver.server import FaceConfig, serve
 from cloudwright.apiserver.store.opening import open_any
@@ -31,16 +30,16 @@ async def run(paths: Paths, options: argparse.Namespace) -> None:
     """
     config = FaceConfig(host=options.host, port=options.port)
     core_config = core_of(options.enable_admission_plugins)
-    issuers, audit_log = options.authentication_config, paths.state / "audit" / "audit.log"
+    secured, audit_log = security.of(options), paths.state / "audit" / "audit.log"
     pki = tls.Pki(paths.pki)
     make_private(paths.database.parent)
     async with open_any(options.store, StoreConfig(paths.database), SystemClock()) as store:
-        authorizer = ChainAuthorizer(store)
         async with (
+            security.authorizer(secured, store, SystemClock()) as authorizer,
             bootstrap.running(store, authorizer, config=core_config) as core,
-            auditing.running(core, options.audit_policy, audit_log),
+            auditing.running(core, secured.audit_policy, audit_log, webhook=secured),
             aggregator.running(core, paths.pki, pki.ca.certificate_pem),
-            identities.running(core, paths, pki.ca.certificate_pem, issuers) as known,
+            identities.running(core, paths, pki.ca.certificate_pem, secured) as known,
             serve(
                 core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
             ) as serving,

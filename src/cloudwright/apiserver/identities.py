@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 
 from cloudwright._base.paths import Paths
-from cloudwright.apiserver import rootca
+from cloudwright.apiserver import rootca, security
 from cloudwright.apiserver.authn import Authenticator, TokenFile
 from cloudwright.apiserver.authn.accounts import AccountTokens
 from cloudwright.apiserver.authn.keys import SigningKeys
@@ -29,23 +29,23 @@ class Identities:
 
 @asynccontextmanager
 async def running(
-    core: ApiCore, paths: Paths, authority: bytes, configuration: str = ""
+    core: ApiCore, paths: Paths, authority: bytes, wanted: security.Security | None = None
 ) -> AsyncIterator[Identities]:
     """Serve tokens of service accounts on ``core``, and publish ``authority`` (the API's CA as
-    PEM) to every namespace, until the block ends. ``configuration`` is a file with further issuers
-    (``AuthenticationConfiguration``).
+    PEM) to every namespace, until the block ends. ``wanted`` may name further issuers of tokens.
 
     Raises:
         CloudwrightError: the signing keys cannot be read or made, or the configuration not used.
     """
+    secured = wanted or security.Security()
     anonymous: frozenset[str] | None = frozenset()
     others = None
-    if configuration:
+    if secured.authentication_config:
         from cloudwright.apiserver.authn import issuers
 
-        wanted = issuers.load(Path(configuration))
-        anonymous = wanted.anonymous
-        others = issuers.IssuerTokens(wanted.issuers, core.clock) if wanted.issuers else None
+        told = issuers.load(Path(secured.authentication_config))
+        anonymous = told.anonymous
+        others = issuers.IssuerTokens(told.issuers, core.clock) if told.issuers else None
     keys = SigningKeys(paths.pki / "service-accounts")
     tokens = AccountTokens(core.store, keys, core.clock)
     authenticator = Authenticator(
@@ -53,7 +53,11 @@ async def running(
     )
     core.tokens = authenticator
     core.on_subresource("", "serviceaccounts", "token", _token_requests(tokens))
-    async with anyio.create_task_group() as tasks:
+    async with (
+        security.token_webhook(secured, core.clock) as webhook,
+        anyio.create_task_group() as tasks,
+    ):
+        authenticator.webhook = webhook
         tasks.start_soon(rootca.run, core, authority)
         tasks.start_soon(TokenSecrets(core, tokens, authority).run)
         yield Identities(authenticator, tokens)

@@ -39,9 +39,20 @@ class PlatformConfig:
     """``sqlite``, or ``etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE``."""
     audit_policy: str = ""
     """A policy file (``audit.k8s.io/v1``), or ``default``; events go to ``STATE/audit/audit.log``.
-    Empty: nothing is audited."""
+    Empty: nothing is audited. This and what follows: ``apiserver.security.Security``."""
+    audit_webhook_config_file: str = ""
+    audit_webhook_batch_max_size: int = 400
+    audit_webhook_batch_max_wait: str = "1s"
     authentication_config: str = ""
     """A file of further issuers of tokens (``apiserver.config.k8s.io/v1``)."""
+    authentication_token_webhook_config_file: str = ""
+    authentication_token_webhook_cache_ttl: str = "2m"
+    authorization_config: str = ""
+    authorization_mode: str = ""
+    authorization_webhook_config_file: str = ""
+    authorization_webhook_cache_authorized_ttl: str = "5m"
+    authorization_webhook_cache_unauthorized_ttl: str = "30s"
+    encryption_provider_config: str = ""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600

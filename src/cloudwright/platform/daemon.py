@@ -30,10 +30,10 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright._base.sockets import holder_of
-from cloudwright.apiserver import bootstrap, identities
+from cloudwright.apiserver import bootstrap, identities, security
 from cloudwright.apiserver.aggregation import aggregator
 from cloudwright.apiserver.audit import setup as auditing
-from cloudwright.apiserver.authz import ChainAuthorizer, policy
+from cloudwright.apiserver.authz import policy
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.local import LocalTransport
 from cloudwright.apiserver.server import Serving
@@ -180,17 +180,20 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         store = await stack.enter_async_context(
             open_any(config.store, store_config(paths), SystemClock())
         )
-        authorizer = ChainAuthorizer(store)
+        secured = security.of(config)
+        authorizer = await stack.enter_async_context(
+            security.authorizer(secured, store, SystemClock())
+        )
         core = await stack.enter_async_context(
             bootstrap.running(store, authorizer, config=core_config(config))
         )
         authority = Pki(paths.pki).ca.certificate_pem
         await stack.enter_async_context(aggregator.running(core, paths.pki, authority))
-        known = await stack.enter_async_context(
-            identities.running(core, paths, authority, config.authentication_config)
-        )
+        known = await stack.enter_async_context(identities.running(core, paths, authority, secured))
         await stack.enter_async_context(
-            auditing.running(core, config.audit_policy, paths.state / "audit" / "audit.log")
+            auditing.running(
+                core, secured.audit_policy, paths.state / "audit" / "audit.log", webhook=secured
+            )
         )
         parts = assemble(paths, config, core)
         group = await stack.enter_async_context(anyio.create_task_group())

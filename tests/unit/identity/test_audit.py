@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from cloudwright._base.clock import ManualClock
-from cloudwright.apiserver.audit import Auditor, Policy, PolicyProblem, notes
+from cloudwright.apiserver.audit import Auditor, Policy, PolicyProblem, notes, sinks
 from cloudwright.apiserver.audit import setup as auditing
 from cloudwright.apiserver.audit.policy import DEFAULT, About
 from cloudwright.apiserver.audit.sinks import FileSink, WebhookSink
@@ -269,12 +269,33 @@ async def test_a_webhook_gets_batches_and_may_fail():
             await failed.wait()
             for number in range(1, 451):
                 await sink.put({"number": number})
-            while not posted:
+            while len(posted) < 2:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    assert posted[0]["kind"] == "EventList"
+    assert [one["number"] for one in posted[0]["items"]] == [0]
+    assert len(posted[1]["items"]) == 400
+    assert sink.dropped == 0
+
+
+async def test_a_webhook_that_takes_nothing_loses_events(monkeypatch):
+    monkeypatch.setattr(sinks, "_RETRY_SECONDS", 0.0)
+    tries = []
+
+    async def post(body):
+        tries.append(body)
+        raise OSError("not there")
+
+    sink = WebhookSink(post, most=2, seconds=0.01)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sink.run)
+        await sink.put({"number": 0})
+        with anyio.fail_after(20):
+            while not sink.dropped:
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
     assert sink.dropped == 1
-    assert posted[0]["kind"] == "EventList"
-    assert len(posted[0]["items"]) == 400
+    assert len(tries) == 4
 
 
 async def test_a_request_that_crashes_is_a_panic(world):

@@ -23,6 +23,7 @@ _log = logs.get("apiserver.audit")
 _WAITING_MAX = 10_000
 _BATCH = 400
 _BATCH_SECONDS = 1.0
+_ATTEMPTS, _RETRY_SECONDS = 4, 0.5
 
 
 class Sink(Protocol):
@@ -104,10 +105,19 @@ class FileSink:
 
 
 class WebhookSink:
-    """Posts ``EventList`` s of up to 400 events, at least every second when there are any."""
+    """Posts ``EventList`` s of up to ``most`` events, at least every ``seconds`` when there are
+    any. A batch that nobody takes is tried again; events that find no room meanwhile are dropped.
+    """
 
-    def __init__(self, post: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        post: Callable[[bytes], Awaitable[None]],
+        most: int = _BATCH,
+        seconds: float = _BATCH_SECONDS,
+    ) -> None:
         self._post = post
+        self._most = most
+        self._seconds = seconds
         self._sender, self._receiver = anyio.create_memory_object_stream[Any](_WAITING_MAX)
         self.dropped = 0
 
@@ -122,12 +132,21 @@ class WebhookSink:
         """Post until cancelled."""
         while True:
             batch = [await self._receiver.receive()]
-            with anyio.move_on_after(_BATCH_SECONDS):
-                while len(batch) < _BATCH:
+            with anyio.move_on_after(self._seconds):
+                while len(batch) < self._most:
                     batch.append(await self._receiver.receive())
             head = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}}
+            await self._deliver(orjson.dumps({**head, "items": batch}), len(batch))
+
+    async def _deliver(self, body: bytes, count: int) -> None:
+        pause = _RETRY_SECONDS
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await anyio.sleep(pause)
+                pause *= 2
             try:
-                await self._post(orjson.dumps({**head, "items": batch}))
+                await self._post(body)
+                return
             except (CloudwrightError, OSError) as error:
-                self.dropped += len(batch)
                 _log.warning("audit events are not delivered: %s", error)
+        self.dropped += count

@@ -12,6 +12,7 @@ from cloudwright.apiserver.identity import User, with_authenticated
 if TYPE_CHECKING:
     from cloudwright.apiserver.authn.accounts import AccountTokens
     from cloudwright.apiserver.authn.issuers import IssuerTokens
+    from cloudwright.apiserver.authn.webhook import TokenWebhook
 
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
@@ -40,6 +41,8 @@ class Authenticator:
         self._reviewers = reviewers
         self._issuers = issuers
         self._anonymous = anonymous
+        self.webhook: TokenWebhook | None = None
+        """Whoever is asked about tokens that nobody here knows."""
         self.accounts = accounts
 
     def stranger(self, path: str) -> User | None:
@@ -75,23 +78,27 @@ class Authenticator:
         if len(token) > TOKEN_LENGTH_MAX:
             return None
         if self.accounts is not None:
-            found = await self.accounts.by_token(token, audiences)
-            if found is not None:
-                return _complete(found[0]), found[1]
+            account = await self.accounts.by_token(token, audiences)
+            if account is not None:
+                return _complete(account[0]), account[1]
         # The rest name no audience of ours: they are good for this API and nobody else.
         own = self.accounts.audiences if self.accounts is not None else ()
         good_for = tuple(one for one in audiences or own if one in own)
-        if audiences and not good_for:
-            return None
+        found = await self._known(token) if good_for or not audiences else None
+        if found is not None:
+            return _complete(found), good_for
+        if self.webhook is not None:
+            told = await self.webhook.by_token(token, audiences, own)
+            if told is not None:
+                return _complete(told[0]), told[1]
+        return None
+
+    async def _known(self, token: str) -> User | None:
         for reviewer in self._reviewers:
             user = reviewer.review(token)
             if user is not None:
-                return _complete(user), good_for
-        if self._issuers is not None:
-            other = await self._issuers.by_token(token)
-            if other is not None:
-                return _complete(other), good_for
-        return None
+                return user
+        return None if self._issuers is None else await self._issuers.by_token(token)
 
 
 def _complete(user: User) -> User:
