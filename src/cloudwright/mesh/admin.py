@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import aiohttp
+import anyio
 import orjson
 
+from cloudwright._base import http1
 from cloudwright._base.errors import TimedOutError
 from cloudwright.mesh.errors import MeshError, ProxyUnreachableError
 
-_HOST = "http://proxy"
+_HOST = "proxy"
 _TUNNEL_HEAD_LIMIT = 16 * 1024
 
 
@@ -120,22 +122,20 @@ class AdminClient:
         body: bytes | None = None,
         timeout: float,
     ) -> tuple[int, bytes]:
-        limit = aiohttp.ClientTimeout(total=timeout)
-        connector = aiohttp.UnixConnector(str(self.socket), force_close=True)
         headers = {"content-type": "application/json"} if body is not None else {}
+        target = f"{path}?{urlencode(query)}" if query else path
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=limit) as session,
-                session.request(
-                    method, _HOST + path, params=query, data=body, headers=headers
-                ) as answer,
-            ):
-                return answer.status, await answer.read()
+            with anyio.fail_after(timeout):
+                async with await anyio.connect_unix(self.socket) as stream:
+                    answer = await http1.ask(
+                        stream, method, target, host=_HOST, headers=headers, body=body or b""
+                    )
+                    return answer.status, answer.body
         except TimeoutError:
             raise TimedOutError(
                 f"the proxy at {self.socket} did not answer {path} within {timeout:g} s"
             ) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise self._gone(error) from None
 
     def _gone(self, error: Exception) -> ProxyUnreachableError:

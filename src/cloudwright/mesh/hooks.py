@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from cloudwright._base.errors import UsageError
@@ -93,6 +92,8 @@ class MeshHooks:
         vitals.HOOKS.labels("ok").inc()
 
     async def _post(self, target: Target, url: str, body: bytes, timeout: float, key: str) -> None:
+        import aiohttp  # most daemons never call one
+
         connector: aiohttp.BaseConnector
         if target.through_mesh:
             connector = aiohttp.UnixConnector(str(self._config.mesh_socket), force_close=True)

@@ -11,6 +11,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from cloudwright._base.errors import CloudwrightError, UnreachableError
 from cloudwright._base.paths import Paths
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from cloudwright._base import http1
 
 Answer = Callable[[Mapping[str, str]], Awaitable[Any]]
 TIMEOUT_SECONDS = 30.0
@@ -32,34 +33,36 @@ def socket_path(paths: Paths) -> Path:
 @asynccontextmanager
 async def serving(paths: Paths, answers: Mapping[str, Answer]) -> AsyncIterator[None]:
     """Serve ``answers`` (``"GET /status"`` → function of the query) as long as the block runs."""
-    from aiohttp import web
+    import anyio
 
-    def handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                value = await answer(request.query)
-            except CloudwrightError as error:
-                fields = {"message": error.message, "cause": error.cause, "hint": error.hint}
-                return web.json_response({"error": {**fields, "code": error.code}}, status=500)
-            return web.json_response(value)
+    from cloudwright._base import http1
 
-        return handle
-
-    app = web.Application()
-    for line, answer in answers.items():
-        method, _, target = line.partition(" ")
-        app.router.add_route(method, target, handler(answer))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
     path = socket_path(paths)
-    path.unlink(missing_ok=True)
+    async with (
+        await anyio.create_unix_listener(path, mode=0o600) as listener,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(http1.serve, listener, partial(_answer, answers))
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
+            path.unlink(missing_ok=True)
+
+
+async def _answer(answers: Mapping[str, Answer], asked: http1.Asked) -> http1.Answer:
+    from cloudwright._base import http1
+
+    found = answers.get(f"{asked.method} {asked.path}")
+    if found is None:
+        return http1.Answer(404, b'{"error":"there is no such path"}')
     try:
-        await web.UnixSite(runner, str(path)).start()
-        path.chmod(0o600)
-        yield
-    finally:
-        await runner.cleanup()
-        path.unlink(missing_ok=True)
+        value = await found(asked.query)
+    except CloudwrightError as error:
+        fields = {"message": error.message, "cause": error.cause, "hint": error.hint}
+        value = {"error": {**fields, "code": error.code}}
+        return http1.Answer(500, json.dumps(value).encode())
+    return http1.Answer(200, json.dumps(value).encode())
 
 
 class _Connection(http.client.HTTPConnection):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
 
-from cloudwright._base import logs
+import anyio
+
+from cloudwright._base import http1, logs
 from cloudwright._base.paths import Paths
 from cloudwright._base.sockets import holder_of
 from cloudwright.apiserver import server
@@ -17,10 +18,8 @@ from cloudwright.model.streams import PodStreams
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.wiring import Parts
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
 _log = logs.get("platform")
+_TEXT = "text/plain; charset=utf-8"
 
 
 async def serve_api(
@@ -52,23 +51,26 @@ async def serve_metrics(
 
     A port that was taken since the start began is logged and left out: metrics are not worth it.
     """
-    from aiohttp import web
     from prometheus_client import REGISTRY, generate_latest
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(asked: http1.Asked) -> http1.Answer:
+        if asked.path != "/metrics":
+            return http1.Answer(404, b"only /metrics is here\n", _TEXT)
+        if asked.method not in ("GET", "HEAD"):
+            return http1.Answer(405, b"metrics can only be read\n", _TEXT)
         registries = (REGISTRY, core.vitals.registry, parts.node.node.vitals.registry)
         own = "".join(generate_latest(registry).decode() for registry in registries)
         text = own + await parts.mesh.metrics()
-        return web.Response(text=text, headers={"content-type": "text/plain; version=0.0.4"})
+        return http1.Answer(200, text.encode(), "text/plain; version=0.0.4")
 
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     host, port = address(config.metrics, "metrics")
     try:
-        await web.TCPSite(runner, host, port).start()
+        made = await anyio.create_tcp_listener(local_host=host, local_port=port, reuse_port=False)
     except OSError as error:
         holder = holder_of(port) or error.strerror
         _log.warning("metrics are not served: %s is taken by %s", config.metrics, holder)
+        return
+    listener = await stack.enter_async_context(made)
+    tasks = await stack.enter_async_context(anyio.create_task_group())
+    stack.callback(tasks.cancel_scope.cancel)
+    tasks.start_soon(http1.serve, listener, metrics)
