@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod config;
 mod connection;
+mod cork;
 mod counts;
 mod exchange;
 mod fan;

@@ -30,6 +30,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     connection::Caller,
+    cork::{Cork, corked},
     exchange::Shared,
     fan::{Carrier, Handed},
     inbox::locked,
@@ -207,13 +208,28 @@ async fn serve_http2(
         let (shared, caller) = (Arc::clone(&shared), Arc::clone(&caller));
         async move { Ok::<_, Infallible>(shared.exchange(&caller, request).await) }
     });
+    let (io, cork) = corked(io);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
-        _ = connection.as_mut() => return,
+        () = served(connection.as_mut(), &cork) => return,
         () = drained(phase) => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    served(connection, &cork).await;
+}
+
+/// Polls a connection to its end, and sends what its server has written each time.
+async fn served<C>(mut connection: Pin<&mut C>, cork: &Cork<TlsStream<TcpStream>>)
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    poll_fn(
+        |cx| match (connection.as_mut().poll(cx), cork.poll_drain(cx)) {
+            (Poll::Ready(_), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(()),
+            _ => Poll::Pending,
+        },
+    )
+    .await;
 }
 
 /// A peer and the number that stands for it.
