@@ -1,4 +1,4 @@
-"""A server whose tokens and rights come from webhooks, and whose audit events go to one."""
+"""Tokens and rights from webhooks, audit events to one, Secrets encrypted in the store."""
 
 from __future__ import annotations
 
@@ -192,3 +192,19 @@ def test_audit_events_reach_the_webhook(cluster: Cluster, hooks: Hooks) -> None:
         assert time.monotonic() < end, hooks.seen["/audit"]
         time.sleep(0.02)
     assert {batch["kind"] for batch in hooks.seen["/audit"]} == {"EventList"}
+
+
+def test_secrets_are_encrypted_on_disk(tmp_path: Path) -> None:
+    word = b"c2VzYW1lLXNlc2FtZQ=="
+    with our_server(tmp_path, flags=["--encryption-provider-config=secrets"]) as cluster:
+        with Client(cluster) as admin:
+            secret = {"metadata": {"name": "s"}, "data": {"w": word.decode()}}
+            path = "/api/v1/namespaces/default/secrets"
+            assert admin.send("POST", path, secret).status == 201
+            assert admin.send("GET", f"{path}/s").json["data"]["w"] == word.decode()
+            listed = admin.send("GET", path).json["items"]
+            assert word.decode() in json.dumps(listed)
+        files = list((tmp_path / "apiserver").glob("store.db*"))
+        kept = b"".join(file.read_bytes() for file in files)
+        assert b"k8s:enc:aesgcm:v1:own:" in kept
+        assert word not in kept

@@ -33,23 +33,24 @@ async def run(paths: Paths, options: argparse.Namespace) -> None:
     secured, audit_log = security.of(options), paths.state / "audit" / "audit.log"
     pki = tls.Pki(paths.pki)
     make_private(paths.database.parent)
-    async with open_any(options.store, StoreConfig(paths.database), SystemClock()) as store:
-        async with (
-            security.authorizer(secured, store, SystemClock()) as authorizer,
-            bootstrap.running(store, authorizer, config=core_config) as core,
-            auditing.running(core, secured.audit_policy, audit_log, webhook=secured),
-            aggregator.running(core, paths.pki, pki.ca.certificate_pem),
-            identities.running(core, paths, pki.ca.certificate_pem, secured) as known,
-            serve(
-                core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
-            ) as serving,
-        ):
-            kubeconfig = tls.write_kubeconfig(paths, serving.url)
-            _log.info("serving", extra={"url": serving.url, "kubeconfig": str(kubeconfig)})
-            startup.ready()
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    return
+    async with (
+        open_any(options.store, StoreConfig(paths.database), SystemClock()) as kept,
+        security.sealed(secured, kept, paths.pki) as store,
+        security.authorizer(secured, store, SystemClock()) as authorizer,
+        bootstrap.running(store, authorizer, config=core_config) as core,
+        auditing.running(core, secured.audit_policy, audit_log, webhook=secured),
+        aggregator.running(core, paths.pki, pki.ca.certificate_pem),
+        identities.running(core, paths, pki.ca.certificate_pem, secured) as known,
+        serve(
+            core, config, pki=pki, authenticator=known.authenticator, authorizer=authorizer
+        ) as serving,
+    ):
+        kubeconfig = tls.write_kubeconfig(paths, serving.url)
+        _log.info("serving", extra={"url": serving.url, "kubeconfig": str(kubeconfig)})
+        startup.ready()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                return
 
 
 def core_of(plugins: str) -> CoreConfig:

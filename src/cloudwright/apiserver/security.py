@@ -36,7 +36,7 @@ class Security:
     """``AuthenticationConfiguration``: further issuers of tokens."""
     authentication_token_webhook_config_file: str = ""
     """kubeconfig of a server that answers ``TokenReview`` s."""
-    authentication_token_webhook_cache_ttl: str = "2m"
+    authentication_token_webhook_cache_ttl: str = "2m"  # noqa: S105
     authorization_config: str = ""
     """``AuthorizationConfiguration``: who is asked about rights, and in which order."""
     authorization_mode: str = ""
@@ -46,7 +46,8 @@ class Security:
     authorization_webhook_cache_authorized_ttl: str = "5m"
     authorization_webhook_cache_unauthorized_ttl: str = "30s"
     encryption_provider_config: str = ""
-    """``EncryptionConfiguration``: what is encrypted in the store."""
+    """``EncryptionConfiguration``: what is encrypted in the store; or ``secrets``: those, by a key
+    of our own."""
 
 
 _HELP = {
@@ -57,7 +58,7 @@ _HELP = {
     "authorization_config": "AuthorizationConfiguration (apiserver.config.k8s.io/v1)",
     "authorization_mode": "who is asked about rights, in order (Node,RBAC,Webhook)",
     "authorization_webhook_config_file": "kubeconfig of a server that decides about rights",
-    "encryption_provider_config": "EncryptionConfiguration: what is encrypted in the store",
+    "encryption_provider_config": "EncryptionConfiguration, or `secrets`: what is encrypted",
 }
 
 
@@ -111,6 +112,29 @@ async def authorizer(
         )
     async with configured.opened(store, clock, steps) as found:
         yield found
+
+
+@asynccontextmanager
+async def sealed(wanted: Security, store: Store, keys: Path) -> AsyncIterator[Store]:
+    """The store with what is to be encrypted encrypted; ``keys``: where our own key is kept. What
+    is kept otherwise is written anew, beside the work.
+
+    Raises:
+        EncryptionProblem: the settings cannot be used.
+    """
+    if not wanted.encryption_provider_config:
+        yield store
+        return
+    import anyio
+
+    from cloudwright.apiserver.store.encryption import configuration
+    from cloudwright.apiserver.store.encryption.sealed import SealedStore
+
+    made = SealedStore(store, configuration.load(wanted.encryption_provider_config, keys))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(made.renew)
+        yield made
+        tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -46,7 +46,7 @@ class PlatformConfig:
     authentication_config: str = ""
     """A file of further issuers of tokens (``apiserver.config.k8s.io/v1``)."""
     authentication_token_webhook_config_file: str = ""
-    authentication_token_webhook_cache_ttl: str = "2m"
+    authentication_token_webhook_cache_ttl: str = "2m"  # noqa: S105
     authorization_config: str = ""
     authorization_mode: str = ""
     authorization_webhook_config_file: str = ""

@@ -181,6 +181,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             open_any(config.store, store_config(paths), SystemClock())
         )
         secured = security.of(config)
+        store = await stack.enter_async_context(security.sealed(secured, store, paths.pki))
         authorizer = await stack.enter_async_context(
             security.authorizer(secured, store, SystemClock())
         )
