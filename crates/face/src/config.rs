@@ -14,7 +14,7 @@ pub struct Config {
     pub connections_max: usize,
     /// Requests that may wait for the program's answer; more are answered with 429.
     pub waiting_max: usize,
-    /// All bodies in memory together.
+    /// All bodies in memory together; half as much again for those of clients without a certificate.
     pub bodies_bytes_max: usize,
     /// An idle connection, or one that does not finish its request's head, is closed.
     pub idle: Duration,

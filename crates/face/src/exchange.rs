@@ -1,27 +1,20 @@
 //! One request and its answer.
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header,
 };
-use http_body::Body as HttpBody;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::sync::oneshot;
 
 use crate::{
     answer::{Answer, Head},
+    bodies::{Bodies, Refused},
     body::{Body, Source},
     config::Config,
     connection::{Caller, carry},
@@ -40,9 +33,6 @@ use crate::{
     waiting::{Connection, Room, Waiting},
 };
 
-/// What is read and thrown away of a body that is too large, so that the client sees the answer.
-const DISCARD_MAX: usize = 32 << 20;
-const DISCARD: Duration = Duration::from_secs(5);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
@@ -59,13 +49,8 @@ pub(crate) struct Shared {
     pub allowed: Allowed,
     pub fan: Fan,
     pub counts: Arc<Counts>,
-    pub bodies: Semaphore,
+    pub bodies: Bodies,
     pub ids: AtomicU64,
-}
-
-enum Refused {
-    TooLarge,
-    Broken,
 }
 
 /// Takes a request back from the program when its client is gone.
@@ -96,6 +81,10 @@ impl Shared {
         let route = Route::of(&kinds, request.method().as_str(), &path, watch);
         let labels = Labels::of(&route, query.contains("dryRun=All"));
         let mut ticking = self.counts.begin(labels);
+        if is_odd(request.headers()) {
+            let refused = refusal(400, status::odd_framing(), &[("connection", "close")]);
+            return self.respond((refused, false), (None, None), &mut ticking);
+        }
         let mut ticket = None;
         if let Ok(certificate) = caller.certificate() {
             let identity = Identity {
@@ -150,14 +139,11 @@ impl Shared {
                 gzip,
             );
         }
-        let Ok((body, _permit)) = self.body(request.headers(), incoming).await else {
-            let limit = self.config.body_bytes_max;
-            let close = [("connection", "close")];
-            let close = if caller.http2 { &[][..] } else { &close[..] };
-            return (refusal(413, status::too_large(limit), close), gzip);
-        };
-        let Some(body) = body else {
-            return (refusal(400, status::broken_body(), &[]), gzip);
+        let known = matches!(caller.certificate(), Ok(Some(_)));
+        let read = self.bodies.read(request.headers(), incoming, known).await;
+        let held = match read {
+            Ok(held) => held,
+            Err(refused) => return (self.unread(refused, caller.http2), gzip),
         };
         let id = self.ids.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, receiver) = oneshot::channel();
@@ -175,7 +161,7 @@ impl Shared {
             path,
             query,
             headers: parts.headers,
-            body,
+            body: held.data.clone(),
             peer: caller.peer.clone(),
             askable,
         })));
@@ -185,32 +171,17 @@ impl Shared {
         (answer, gzip)
     }
 
-    /// The whole body. `Err`: it is too large; inner `None`: it did not come.
-    #[allow(clippy::type_complexity)]
-    async fn body(
-        &self,
-        headers: &HeaderMap,
-        incoming: Incoming,
-    ) -> Result<(Option<Bytes>, Option<tokio::sync::SemaphorePermit<'_>>), ()> {
-        if incoming.is_end_stream() {
-            return Ok((Some(Bytes::new()), None));
-        }
-        let limit = self.config.body_bytes_max;
-        let announced = incoming.size_hint().exact();
-        let size = announced.map_or(limit, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        if size > limit {
-            // A client that waits for 100-continue has sent nothing yet.
-            if !headers.contains_key(header::EXPECT) {
-                discard(incoming).await;
+    /// The answer to a request whose body was not read; HTTP/1.1 cannot go on after it.
+    fn unread(&self, refused: Refused, http2: bool) -> Answer {
+        let close = [("connection", "close")];
+        let close = if http2 { &[][..] } else { &close[..] };
+        match refused {
+            Refused::TooLarge => {
+                let limit = self.config.body_bytes_max;
+                refusal(413, status::too_large(limit), close)
             }
-            return Err(());
-        }
-        let need = u32::try_from(size.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
-        let permit = self.bodies.acquire_many(need).await.ok();
-        match collect(incoming, limit, self.config.body_pause).await {
-            Ok(body) => Ok((Some(body), permit)),
-            Err(Refused::Broken) => Ok((None, None)),
-            Err(Refused::TooLarge) => Err(()),
+            Refused::Broken => refusal(400, status::broken_body(), close),
+            Refused::Busy => refusal(429, status::too_many(), &[("retry-after", "1")]),
         }
     }
 
@@ -279,6 +250,16 @@ impl Shared {
     }
 }
 
+/// Whether somebody before us could see another end of the body than we do: more codings than `chunked` once.
+fn is_odd(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(one), None) => !one.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => true,
+    }
+}
+
 fn asks_watch(query: &str) -> bool {
     query.split('&').any(|pair| {
         matches!(
@@ -312,45 +293,4 @@ fn refusal(status: u16, body: Bytes, extra: &[(&str, &str)]) -> Answer {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned())),
     );
     Answer::Whole(Head { status, headers }, body)
-}
-
-async fn collect(mut body: Incoming, limit: usize, pause: Duration) -> Result<Bytes, Refused> {
-    let mut first: Option<Bytes> = None;
-    let mut joined = BytesMut::new();
-    loop {
-        let frame = timeout(pause, body.frame())
-            .await
-            .map_err(|_| Refused::Broken)?;
-        let Some(frame) = frame else { break };
-        let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else {
-            continue;
-        };
-        let size = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
-        if size > limit {
-            discard(body).await;
-            return Err(Refused::TooLarge);
-        }
-        match first.take() {
-            None if joined.is_empty() => first = Some(data),
-            None => joined.extend_from_slice(&data),
-            Some(begin) => {
-                joined.extend_from_slice(&begin);
-                joined.extend_from_slice(&data);
-            }
-        }
-    }
-    Ok(first.unwrap_or_else(|| joined.freeze()))
-}
-
-async fn discard(mut body: Incoming) {
-    let reading = async {
-        let mut seen = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            seen += frame.data_ref().map_or(0, Bytes::len);
-            if seen > DISCARD_MAX {
-                return;
-            }
-        }
-    };
-    let _ = timeout(DISCARD, reading).await;
 }

@@ -5,6 +5,7 @@
 //! decision of the program is answered here: reads of objects that it fed in, for callers whom it
 //! allowed before, and the fan-out of watch events.
 mod answer;
+mod bodies;
 mod body;
 mod config;
 mod connection;

@@ -2,12 +2,12 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -203,15 +203,26 @@ async fn serve_http2(
         .max_local_error_reset_streams(200)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
-    let shared = Arc::clone(shared);
+    let asked = Arc::new(AtomicBool::new(false));
+    let (shared, seen) = (Arc::clone(shared), Arc::clone(&asked));
+    let idle = config.idle;
     let service = service_fn(move |request: Request<Incoming>| {
         let (shared, caller) = (Arc::clone(&shared), Arc::clone(&caller));
+        seen.store(true, Ordering::Relaxed);
         async move { Ok::<_, Infallible>(shared.exchange(&caller, request).await) }
     });
     let (io, cork) = corked(io);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    // Pings only begin when the client has begun to speak HTTP/2.
+    let silent = async {
+        tokio::time::sleep(idle).await;
+        if asked.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    };
     tokio::select! {
         () = served(connection.as_mut(), &cork) => return,
+        () = silent => return,
         () = drained(phase) => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -11,10 +11,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     answer::{Answer, Head},
+    bodies::Bodies,
     config::Config,
     counts::Counts,
     exchange::Shared,
@@ -118,7 +119,6 @@ impl Server {
         config: Config,
     ) -> Result<Self, StartError> {
         let material = Material::new(chain, key, authority)?;
-        let kib = config.bodies_bytes_max / 1024;
         let (inbox, counts) = (Arc::new(Inbox::new()?), Arc::default());
         let shared = Arc::new(Shared {
             material: ArcSwap::from_pointee(material),
@@ -131,7 +131,7 @@ impl Server {
             state: State::new(config.state_bytes_max),
             allowed: Allowed::new(config.allow),
             counts,
-            bodies: Semaphore::new(kib.max(config.body_bytes_max.div_ceil(1024))),
+            bodies: Bodies::new(&config),
             ids: AtomicU64::new(0),
             config,
         });

@@ -25,6 +25,11 @@ pub(crate) fn broken_body() -> Bytes {
     failure(400, "BadRequest", "the body of the request did not arrive")
 }
 
+/// 400: it is not plain where the body ends.
+pub(crate) fn odd_framing() -> Bytes {
+    failure(400, "BadRequest", "unsupported transfer encoding")
+}
+
 /// 503: the server stops.
 pub(crate) fn stopping() -> Bytes {
     failure(503, "ServiceUnavailable", "the server is shutting down")

@@ -212,6 +212,7 @@ impl FaceServer {
             headers_max,
             gzip_bytes_min,
             idle: seconds(idle_seconds)?,
+            body_pause: seconds(idle_seconds)?.min(Config::default().body_pause),
             bookmark: seconds(bookmark_seconds)?,
             watch_events_max,
             allow: seconds(allow_seconds)?,
