@@ -89,6 +89,8 @@ def aggregated(roles: Mapping[str, Object]) -> dict[str, Rules]:
         if not chosen:
             continue
         gathered = _gathered(name, chosen, roles)
+        if gathered == (role.get("rules") or []):
+            continue
         if list(rules_of({"rules": gathered})) != list(rules_of(role)):
             found[name] = gathered
     return found

@@ -84,19 +84,25 @@ async def run(core: ApiCore) -> None:
 
 async def aggregate(core: ApiCore) -> int:
     """Write the rules of every aggregating ClusterRole that are not as they should be."""
-    found = await _cluster_roles(core)
+    found, stale = await _cluster_roles(core), False
     for wish in customs(_defined(core)):
         name = name_of(wish)
         if name in found and annotations_of(found[name]).get(policy.AUTOUPDATE) == "false":
             continue
         if name not in found or found[name].get("rules") != wish["rules"]:
             await _write_rules(core, wish, name in found)
+            stale = True
     written = 0
-    while lacking := reconcile.aggregated(await _cluster_roles(core)):
+    while True:
+        if stale:
+            found = await _cluster_roles(core)
+        lacking = reconcile.aggregated(found)
+        if not lacking:
+            return written
         for name, rules in lacking.items():
             await _set_rules(core, name, rules)
         written += len(lacking)
-    return written
+        stale = True
 
 
 async def _follow(core: ApiCore) -> None:
