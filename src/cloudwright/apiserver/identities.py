@@ -41,9 +41,9 @@ async def running(
     anonymous: frozenset[str] | None = frozenset()
     others = None
     if secured.authentication_config:
-        from cloudwright.apiserver.authn import issuers
+        from cloudwright.apiserver.authn import issuerfile, issuers
 
-        told = issuers.load(Path(secured.authentication_config))
+        told = issuerfile.load(Path(secured.authentication_config))
         anonymous = told.anonymous
         others = issuers.IssuerTokens(told.issuers, core.clock) if told.issuers else None
     keys = SigningKeys(paths.pki / "service-accounts")

@@ -15,13 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cloudwright._base.clock import ManualClock, SystemClock
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver.authn import ANONYMOUS, Authenticator
-from cloudwright.apiserver.authn.issuers import (
-    IssuerProblem,
-    IssuerTokens,
-    configuration,
-    fetched,
-    load,
-)
+from cloudwright.apiserver.authn.issuerfile import configuration, load
+from cloudwright.apiserver.authn.issuers import IssuerProblem, IssuerTokens, fetched
 from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.identity import User
 from cloudwright.apiserver.tls import Pki
@@ -175,9 +170,25 @@ async def test_the_provider_is_asked_over_https(tmp_path):
         ({"issuer": {"url": "http://x"}}, "must begin with https"),
         ({"issuer": {"audiences": []}}, "at least one is required"),
         ({"claimMappings": {}}, "username: required"),
-        ({"claimMappings": {"username": {"expression": "claims.sub"}}}, "expression: unknown"),
+        (
+            {"claimMappings": {"username": {"expression": "claims.sub", "claim": "sub"}}},
+            "cannot be set beside expression",
+        ),
+        ({"claimMappings": {"username": {"expression": "clams.sub"}}}, "undeclared reference"),
+        ({"claimMappings": {"username": {"expression": "claims.email"}}}, "email_verified"),
+        ({"claimValidationRules": [{"expression": "'a'"}]}, "must evaluate to a bool"),
+        ({"userValidationRules": [{"expression": "user.nobody"}]}, "undefined field"),
+        (
+            {
+                "claimMappings": {
+                    "username": {"expression": "claims.sub"},
+                    "extra": [{"key": "Bad", "valueExpression": "'a'"}],
+                }
+            },
+            "lower-case path",
+        ),
         ({"claimMappings": {"username": {"claim": "sub"}}}, "claim and prefix"),
-        ({"userValidationRules": []}, "userValidationRules: unknown field"),
+        ({"userRules": []}, "userRules: unknown field"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(change, says):
@@ -202,3 +213,50 @@ def test_strangers():
     everywhere = config(anonymous={"enabled": True}).anonymous
     assert Authenticator(anonymous=everywhere).stranger("/api") == ANONYMOUS
     assert config().anonymous == frozenset()
+
+
+CEL = {
+    "claimMappings": {
+        "username": {"expression": "claims.sub + '@' + claims.org"},
+        "groups": {"expression": "has(claims.roles) ? claims.roles.map(r, 'r:' + r) : []"},
+        "uid": {"expression": "claims.?id.orValue('none')"},
+        "extra": [
+            {"key": "example.org/org", "valueExpression": "claims.org"},
+            {"key": "example.org/none", "valueExpression": "''"},
+        ],
+    },
+    "claimValidationRules": [
+        {"expression": "claims.exp - claims.iat <= 86400", "message": "it lives too long"},
+    ],
+    "userValidationRules": [
+        {"expression": "!user.username.startsWith('system:')", "message": "reserved"},
+        {"expression": "user.groups.all(g, g.startsWith('r:'))"},
+    ],
+}
+
+
+def mapped(**claims):
+    (issuer,) = config(entry(**CEL)).issuers
+    given = {"sub": "ann", "org": "us", "exp": 100, "iat": 0, **claims}
+    return issuer.user(given)
+
+
+def test_expressions_say_who_it_is():
+    user = mapped(roles=["dev"], id="7")
+    assert (user.name, user.groups, user.uid) == ("ann@us", ("r:dev",), "7")
+    assert user.extra == (("example.org/org", ("us",)),)
+    assert (mapped().groups, mapped().uid) == ((), "none")
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        ({"exp": 1_000_000}, "it lives too long"),
+        ({"sub": "system:admin"}, "reserved"),
+        ({"sub": 5}, "no such overload"),
+        ({"roles": "dev"}, "expression"),
+    ],
+)
+def test_expressions_refuse(claims, says):
+    with pytest.raises(ValueError, match=says):
+        mapped(**claims)

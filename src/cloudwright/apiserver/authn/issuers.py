@@ -2,8 +2,8 @@
 
 The file is upstream's (``apiserver.config.k8s.io/v1``): issuers with their audiences, which claims
 give user name, groups, uid and extra, which claims must have which value, and where anonymous
-requests are allowed. CEL expressions in it are refused. Keys are fetched when a token names one
-that is not known, at most every ten seconds.
+requests are allowed; ``expressions`` has its CEL. Keys are fetched when a token names one that is
+not known, at most every ten seconds.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock
 from cloudwright._base.errors import UsageError
 from cloudwright.apiserver.authn.accounts import issuer_of, refusal
+from cloudwright.apiserver.authn.expressions import Expressions
 from cloudwright.apiserver.identity import User
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 _log = logs.get("apiserver.issuers")
+NO_EXPRESSIONS = Expressions()
 _ALGORITHMS = [f"{kind}{bits}" for kind in ("RS", "ES", "PS") for bits in (256, 384, 512)]
 _KEPT_MAX = 10_000
 _FETCH_SECONDS = 10.0
@@ -64,6 +66,7 @@ class Issuer:
     """PEM; empty: the system's authorities."""
     discovery: str = ""
     """Where its configuration is, when not below ``url``."""
+    expressions: Expressions = NO_EXPRESSIONS
 
     def user(self, claims: Mapping[str, Any]) -> User:
         """Whom a token with these claims speaks for.
@@ -74,20 +77,36 @@ class Issuer:
         for claim, value in self.required:
             if claims.get(claim) != value:
                 raise ValueError(f"oidc: required claim {claim} set to different value")
+        made = self.expressions
+        for rule in made.claims:
+            rule.check({"claims": claims})
+        uid = str(claims.get(self.uid, "")) if self.uid else ""
+        if made.uid is not None:
+            uid = made.uid_of(claims)
+        name = self._name(claims) if made.username is None else made.name_of(claims)
+        groups = self._groups(claims) if made.groups is None else made.groups_of(claims)
+        if not name:
+            raise ValueError("oidc: the name of the user is empty")
+        user = User(name, groups, uid, made.extra_of(claims))
+        made.check_user(user)
+        return user
+
+    def _name(self, claims: Mapping[str, Any]) -> str:
         name = claims.get(self.username.claim)
         if not isinstance(name, str) or not name:
             raise ValueError(f'oidc: parse username claims "{self.username.claim}": not present')
         if self.username.claim == "email" and claims.get("email_verified", True) is not True:
             raise ValueError("oidc: email not verified")
-        groups: tuple[str, ...] = ()
-        if self.groups is not None:
-            found = claims.get(self.groups.claim, [])
-            many = [found] if isinstance(found, str) else found
-            if not isinstance(many, list) or not all(isinstance(one, str) for one in many):
-                raise ValueError(f'oidc: parse groups claim "{self.groups.claim}": not texts')
-            groups = tuple(self.groups.prefix + one for one in many)
-        uid = str(claims.get(self.uid, "")) if self.uid else ""
-        return User(self.username.prefix + name, groups, uid)
+        return self.username.prefix + name
+
+    def _groups(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        if self.groups is None:
+            return ()
+        found = claims.get(self.groups.claim, [])
+        many = [found] if isinstance(found, str) else found
+        if not isinstance(many, list) or not all(isinstance(one, str) for one in many):
+            raise ValueError(f'oidc: parse groups claim "{self.groups.claim}": not texts')
+        return tuple(self.groups.prefix + one for one in many)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,94 +217,3 @@ def fetched(url: str, authority: str) -> bytes:
     if len(data) > _DOCUMENT_MAX:
         raise ValueError(f"{url} is too long")
     return data
-
-
-def load(file: Path) -> Configuration:
-    """The configuration in a YAML file.
-
-    Raises:
-        IssuerProblem: it cannot be read or used.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_bytes())
-    except (OSError, yaml.YAMLError) as error:
-        raise IssuerProblem(f"{file} cannot be read", cause=str(error)) from error
-    return configuration(content)
-
-
-def configuration(content: Any) -> Configuration:
-    """The configuration in an object. Raises IssuerProblem."""
-    if not isinstance(content, dict) or content.get("kind") != "AuthenticationConfiguration":
-        raise IssuerProblem("the file holds no AuthenticationConfiguration")
-    _only(content, "", "apiVersion", "kind", "jwt", "anonymous")
-    entries = content.get("jwt") or []
-    issuers = tuple(_issuer(entry, f"jwt[{at}]") for at, entry in enumerate(entries))
-    if len({issuer.url for issuer in issuers}) < len(issuers):
-        raise IssuerProblem("jwt: two entries have the same issuer.url")
-    return Configuration(issuers, _anonymous(content.get("anonymous")))
-
-
-def _anonymous(given: Any) -> frozenset[str] | None:
-    if given is None or not given.get("enabled"):
-        return frozenset()
-    conditions = given.get("conditions") or []
-    return frozenset(str(entry["path"]) for entry in conditions) if conditions else None
-
-
-def _issuer(entry: Any, path: str) -> Issuer:
-    _only(entry, path, "issuer", "claimMappings", "claimValidationRules")
-    issuer, mappings = entry.get("issuer") or {}, entry.get("claimMappings") or {}
-    _only(
-        issuer,
-        f"{path}.issuer",
-        *("url", "audiences", "audienceMatchPolicy", "certificateAuthority", "discoveryURL"),
-    )
-    url, audiences = str(issuer.get("url") or ""), issuer.get("audiences") or []
-    if not url.startswith("https://"):
-        raise IssuerProblem(f"{path}.issuer.url: {url!r} must begin with https://")
-    if not audiences:
-        raise IssuerProblem(f"{path}.issuer.audiences: at least one is required")
-    _only(mappings, f"{path}.claimMappings", "username", "groups", "uid")
-    username = _mapped(mappings.get("username"), f"{path}.claimMappings.username")
-    if username is None:
-        raise IssuerProblem(f"{path}.claimMappings.username: required")
-    uid = mappings.get("uid") or {}
-    _only(uid, f"{path}.claimMappings.uid", "claim")
-    return Issuer(
-        url,
-        tuple(map(str, audiences)),
-        username,
-        _mapped(mappings.get("groups"), f"{path}.claimMappings.groups"),
-        str(uid.get("claim") or ""),
-        tuple(_required(entry.get("claimValidationRules"), f"{path}.claimValidationRules")),
-        str(issuer.get("certificateAuthority") or ""),
-        str(issuer.get("discoveryURL") or ""),
-    )
-
-
-def _required(rules: Any, path: str) -> list[tuple[str, str]]:
-    found = []
-    for at, rule in enumerate(rules or ()):
-        _only(rule, f"{path}[{at}]", "claim", "requiredValue")
-        found.append((str(rule.get("claim")), str(rule.get("requiredValue") or "")))
-    return found
-
-
-def _mapped(given: Any, path: str) -> Mapped | None:
-    if not given:
-        return None
-    _only(given, path, "claim", "prefix")
-    if not given.get("claim") or given.get("prefix") is None:
-        raise IssuerProblem(f"{path}: claim and prefix (which may be empty) are required")
-    return Mapped(str(given["claim"]), str(given["prefix"]))
-
-
-def _only(given: Any, path: str, *known: str) -> None:
-    if not isinstance(given, dict):
-        raise IssuerProblem(f"{path or 'the file'}: must be an object")
-    for key in given:
-        if key not in known:
-            hint = "CEL expressions are not supported here" if "xpression" in key else None
-            raise IssuerProblem(f"{path}.{key}: unknown field".lstrip("."), hint=hint)
