@@ -119,7 +119,8 @@ class FaceServer:
         self, rows: Sequence[tuple[str, str, str, bool, str, str, bool, bool, Sequence[str]]]
     ) -> None:
         """``(group, version, resource, namespaced, storage, list_kind, plain, bare,
-        subresources)``."""
+        subresources)``.
+        """
 
     def invalidate(self) -> None:
         """Forget what callers were allowed."""

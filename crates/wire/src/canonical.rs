@@ -388,7 +388,9 @@ fn bytes(text: String) -> Result<Value, WireError> {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _)
                 | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                _ => text.len(),
+                // Go names the first byte of the group that is not whole.
+                base64::DecodeError::InvalidLength(_) => text.len() - text.len() % 4,
+                base64::DecodeError::InvalidPadding => text.len() - text.len() % 4,
             };
             Err(WireError::Type(format!(
                 "illegal base64 data at input byte {at}"

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _DEPTH_SAFE = 200
 _SPACED = re.compile(rb'"\s+:')
 _JSON, _YAML = "application/json", "application/yaml"
+_SUBRESOURCES = {
+    "Scale": "autoscaling",
+    "Eviction": "policy",
+    "TokenRequest": "authentication",
+}
 _UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
 _ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
@@ -51,6 +56,8 @@ def read(call: Call, kind: str = "") -> Object:
         value = parse(body, media_type(call.request.headers))
         if custom:
             _check_said(value, body)
+        elif kind and (said := value.get("kind")) and said != kind:
+            raise other_kind(kind, value)
         return value
     except UnreadableError as error:
         raise unrecognized(kind or call.served.resource.kind, str(error), body) from error
@@ -66,6 +73,16 @@ def decode_object(body: bytes, content_type: str) -> Object:
         return parse(body, content_type)
     except UnreadableError as error:
         raise bad_request(str(error)) from error
+
+
+def other_kind(kind: str, value: Object) -> ApiError:
+    """400: a body of a subresource that is of another kind than ``kind``."""
+    said, version = value["kind"], str(value.get("apiVersion") or "")
+    short, group = version.rpartition("/")[2], _SUBRESOURCES.get(kind, "core")
+    return bad_request(
+        f'{said} in version "{short}" cannot be handled as a {kind}: '
+        f"converting ({short}.{said}) to ({group}.{kind}): unknown conversion"
+    )
 
 
 def unrecognized(kind: str, problem: str, body: bytes) -> ApiError:

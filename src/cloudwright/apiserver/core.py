@@ -21,7 +21,6 @@ from cloudwright.apiserver.errors import (
     bad_request,
     forbidden,
     from_store,
-    method_not_allowed,
     no_such_method,
     no_such_path,
     qualified,
@@ -272,8 +271,7 @@ class ApiCore:
             from cloudwright.apiserver.verbs import scale
 
             return scale.scale
-        what = f"{qualified(call.plural, call.group)}/{subresource}"
-        raise method_not_allowed(call.request.method, what)
+        raise no_such_method()
 
 
 def _is_definition(call: Call) -> bool:

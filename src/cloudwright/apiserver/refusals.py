@@ -21,13 +21,20 @@ from cloudwright.model import fields, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object, name_of
 
+_OF_NO_GROUP = (("v1", "List"), ("v1", "Status"))
 _META_ORDER = (
     *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation"),
     *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels"),
     *("annotations", "ownerReferences", "finalizers", "managedFields"),
 )
 """The order of ``ObjectMeta`` in Go, where a message shows a whole object."""
-_REGISTERED = frozenset((one.api_version, one.kind) for one in resources.BUILT_IN)
+_REGISTERED = frozenset(
+    {
+        *((one.api_version, one.kind) for one in resources.BUILT_IN),
+        *((one.api_version, f"{one.kind}List") for one in resources.BUILT_IN),
+        *(("v1", kind) for kind in ("List", "Status", "Binding", "APIVersions", "APIGroup")),
+    }
+)
 _KEYS = {"endpoints": "services/endpoints", "nodes": "minions", "services": "services/specs"}
 
 
@@ -96,7 +103,7 @@ def check_place(call: Call, obj: Object) -> None:
 
 def _other_kind(call: Call, obj: Object, api_version: object, kind: object) -> ApiError:
     resource = call.served.resource
-    if api_version != resource.api_version:
+    if api_version != resource.api_version and (api_version, kind) not in _OF_NO_GROUP:
         if not call.served.custom and (api_version, kind) not in _REGISTERED:
             version = str(api_version).rpartition("/")[2]
             return bad_request(

@@ -6,6 +6,7 @@ kube-apiserver does (pkg/registry/core/service/storage).
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,14 @@ def numbers(spec: Object) -> list[int]:
     found = [int(port["nodePort"]) for port in _ports(spec) if port.get("nodePort")]
     health = spec.get("healthCheckNodePort")
     return [*found, int(health)] if health else found
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class ServiceWrite(Special):
@@ -80,6 +89,10 @@ class ServiceWrite(Special):
             )
             return
         if wanted and wanted not in ("None", had):
+            if not _is_address(wanted):
+                message = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+                self._errors.append(fields.invalid("spec.clusterIPs[0]", wanted, message))
+                return
             problem = self._addresses.problem(wanted, self._holder)
             if problem:
                 path = "spec.clusterIPs"

@@ -47,11 +47,25 @@ def yaml_problem(body: bytes) -> str:
         yaml.compose(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line if error.problem_mark is not None else 0
-        if isinstance(error, yaml.scanner.ScannerError):
+        if line and isinstance(error, yaml.scanner.ScannerError):
             line += 1
+        if error.problem == "found undefined alias":
+            return f"yaml: unknown anchor '{_undefined(body)}' referenced"
         return f"yaml: {f'line {line}: ' if line else ''}{error.problem}"
     except yaml.YAMLError as error:
         return f"yaml: {error}"
+    return ""
+
+
+def _undefined(body: bytes) -> str:
+    """The first alias of what has no anchor before it."""
+    import yaml
+
+    seen: set[str] = set()
+    for event in yaml.parse(body, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent) and event.anchor not in seen:
+            return str(event.anchor)
+        seen.add(str(getattr(event, "anchor", "")))
     return ""
 
 

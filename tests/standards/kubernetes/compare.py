@@ -17,6 +17,7 @@ VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 SERVICE_IP = re.compile(r"^10\.96\.\d+\.\d+$")
 QUOTED = re.compile(r'\\\\*"resourceVersion\\\\*":\\\\*"\d+')
 IN_RECORD = re.compile(r"in record \(\d+\)")
+IN_PRECONDITION = re.compile(r"in the precondition \(\d+\)")
 TOO_LARGE = re.compile(r"resource version: \d+, current: \d+")
 OWN_LABEL = "kubernetes.io/metadata.name"
 ABSENT = "<absent>"
@@ -78,6 +79,7 @@ def _normal_text(value: str, key: str) -> str:
     value = CERTIFICATE.sub("X509SHA256=<digest>", value)
     value = QUOTED.sub("resourceVersion: <version>", value)
     value = IN_RECORD.sub("in record (<version>)", value)
+    value = IN_PRECONDITION.sub("in the precondition (<version>)", value)
     value = TOO_LARGE.sub("resource version: <version>, current: <version>", value)
     value = VOLUME.sub("kube-api-access-<random>", value)
     return LOOPBACK.sub("<address>", value)

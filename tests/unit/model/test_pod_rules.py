@@ -131,7 +131,7 @@ def test_wrong_containers_are_refused(container: dict[str, Any], expected: str) 
         ({"hostNetwork": True}, "spec.hostNetwork: Forbidden"),
         ({"hostPID": True}, "spec.hostPID: Forbidden"),
         ({"restartPolicy": "Sometimes"}, 'supported values: "Always", "OnFailure", "Never"'),
-        ({"terminationGracePeriodSeconds": -1}, "must be greater than or equal to 0"),
+        ({"activeDeadlineSeconds": 0}, "must be between 1 and 2147483647, inclusive"),
         ({"securityContext": {"runAsUser": 1337}}, "spec.securityContext.runAsUser: Forbidden"),
         ({"volumes": [{"name": "a"}, {"name": "a"}]}, 'spec.volumes[1].name: Duplicate value: "a"'),
         (

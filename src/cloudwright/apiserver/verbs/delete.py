@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cloudwright.apiserver import bodies, encoding, metadata, namespaces, writes
+from cloudwright.apiserver import bodies, encoding, gojson, metadata, namespaces, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import (
     MODIFIED,
@@ -230,8 +230,14 @@ def parse_options(call: Call) -> Options:
         grace = call.query.count("gracePeriodSeconds")
     policy = body.get("propagationPolicy") or call.query.get("propagationPolicy")
     orphan = body.get("orphanDependents")
-    if policy and not isinstance(policy, str):
-        raise bad_request("propagationPolicy must be a string")
+    for name, given, kind, go in (
+        ("gracePeriodSeconds", grace, int, "int64"),
+        ("propagationPolicy", policy, str, "v1.DeletionPropagation"),
+        ("preconditions", preconditions, dict, "v1.Preconditions"),
+    ):
+        if given is not None and type(given) is not kind:
+            what = gojson.mismatch(given, "").removesuffix("Go value of type ")
+            raise bad_request(f"{what}Go struct field DeleteOptions.{name} of type {go}")
     wrong = _unsupported(policy, orphan, body.get("dryRun"))
     if wrong:
         causes = [error.as_cause() for error in wrong]
@@ -240,10 +246,6 @@ def parse_options(call: Call) -> Options:
         policy = "Orphan" if orphan else "Background"
     if body.get("dryRun"):
         call.dry = True
-    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
-        raise bad_request("gracePeriodSeconds must be a whole number")
-    if not isinstance(preconditions, dict):
-        raise bad_request("preconditions must be an object")
     return Options(
         grace,
         policy or "",

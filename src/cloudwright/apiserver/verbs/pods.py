@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cloudwright._base.clock import rfc3339
 from cloudwright.apiserver import bodies, writes
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import bad_request, conflict
+from cloudwright.apiserver.errors import ApiError, bad_request, conflict
 from cloudwright.apiserver.replies import reply_json
 from cloudwright.client.transport import Reply
 from cloudwright.model import conditions
@@ -22,11 +22,15 @@ _CREATED = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Suc
 async def bind(core: ApiCore, call: Call) -> Reply:
     """``POST pods/NAME/binding``: give the pod to a node. Each pod is bound once."""
     binding = bodies.read(call, "Binding")
-    target = binding.get("target") or {}
-    node = target.get("name")
-    if not node or target.get("kind", "Node") != "Node":
-        raise bad_request("a binding needs target.kind Node and target.name")
-    wanted = binding.get("metadata") or {}
+    target, wanted = binding.get("target") or {}, binding.get("metadata") or {}
+    if (wanted.get("name") or call.name) != call.name:
+        raise bad_request("name in URL does not match name in Binding object")
+    node, kind = target.get("name"), target.get("kind") or "Node"
+    if kind != "Node":
+        text = f'target.kind: Unsupported value: "{kind}": supported values: "Node", "<empty>"'
+        raise ApiError(500, "", text)
+    if not node:
+        raise ApiError(500, "", "target.name: Required value")
     now = rfc3339(core.clock.now())
 
     def alter(pod: Object) -> Object:
@@ -41,7 +45,7 @@ async def bind(core: ApiCore, call: Call) -> Reply:
                 "",
                 "pods/binding",
                 call.name,
-                f"pod {call.name} is already assigned to node {bound}",
+                f'pod {call.name} is already assigned to node "{bound}"',
             )
         pod["spec"]["nodeName"] = node
         found.setdefault("annotations", {}).update(wanted.get("annotations") or {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cloudwright.apiserver import bodies, encoding, options, writes
+from cloudwright.apiserver import bodies, encoding, gojson, options, refusals, writes
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import bad_request, conflict, invalid, not_found
 from cloudwright.apiserver.managed import SCALE, Managed
@@ -81,6 +81,7 @@ class _Change:
                 )
         else:
             wanted = self._wanted(orjson.loads(orjson.dumps(before)))
+            self._check_types(wanted)
             typed = {**before, **wanted, "spec": _spec(_replicas(self._call, wanted))}
             live = {**before, "spec": _spec(before["spec"]["replicas"])}
             owners = core.ownership.update_scale(live, typed, self.options.manager, now)
@@ -90,6 +91,15 @@ class _Change:
     def own(self, _record: Record, _new: Object) -> Managed:
         """The owners that go with the last ``alter``."""
         return self._managed
+
+    def _check_types(self, wanted: Object) -> None:
+        """Refuse a patch that makes something else than a Scale. Raises ``ApiError`` 422."""
+        spec = wanted.get("spec")
+        number = spec.get("replicas", 0) if isinstance(spec, dict) else 0
+        if self._patch is not None and type(number) is not int:
+            what = gojson.mismatch(number, "").removesuffix("Go value of type ")
+            message = f"{what}Go struct field ScaleSpec.spec.replicas of type int32"
+            raise refusals.patch_refused(self._call, wanted, message)
 
     def _wanted(self, before: Object) -> Object:
         if self._patch is None:
@@ -107,6 +117,11 @@ class _Change:
                 f"UID in object meta: {uid}"
             )
             raise conflict(call.group, f"{call.plural}/scale", call.name, message)
+        if (found.get("name") or call.name) != call.name:
+            raise bad_request(
+                f"the name of the object ({found['name']}) does not match the name on the URL "
+                f"({call.name})"
+            )
         _put(old, self._paths.spec_replicas, _replicas(call, wanted))
         version = found.get("resourceVersion")
         # What a patch was made on is not what its sender asked for.

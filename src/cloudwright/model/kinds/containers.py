@@ -288,7 +288,7 @@ def _mounts(mounts: list[Any], path: str, volumes: set[str]) -> list[FieldError]
 def _probe(probe: Object, path: str, kind: str, ports: set[str]) -> list[FieldError]:
     found = _handler(probe, path, ports)
     found += not_negative(probe, path, "initialDelaySeconds", "terminationGracePeriodSeconds")
-    found += positive(
+    found += not_negative(
         probe, path, "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"
     )
     if kind != "readinessProbe" and probe.get("successThreshold", 1) != 1:
@@ -301,11 +301,10 @@ def _handler(handler: Object, path: str, ports: set[str]) -> list[FieldError]:
     chosen = [name for name in _HANDLERS if handler.get(name) is not None]
     if not chosen:
         return [fields.required(path, "must specify a handler type")]
-    if len(chosen) > 1:
-        message = "may not specify more than 1 handler type"
-        return [fields.forbidden(f"{path}.{name}", message) for name in chosen[1:]]
     name = chosen[0]
-    return list(_handler_errors(name, handler[name], f"{path}.{name}", ports))
+    found = list(_handler_errors(name, handler[name], f"{path}.{name}", ports))
+    message = "may not specify more than 1 handler type"
+    return found + [fields.forbidden(f"{path}.{other}", message) for other in chosen[1:]]
 
 
 def _handler_errors(name: str, action: Object, path: str, ports: set[str]) -> Iterator[FieldError]:
@@ -318,8 +317,6 @@ def _handler_errors(name: str, action: Object, path: str, ports: set[str]) -> It
         return
     if name == "httpGet":
         yield from one_of(action, path, "scheme", ("HTTP", "HTTPS"))
-        if not str(action.get("path") or "/").startswith("/"):
-            yield fields.invalid(f"{path}.path", action["path"], "must start with '/'")
     port = action.get("port")
     if port is None:
         yield fields.required(f"{path}.port")

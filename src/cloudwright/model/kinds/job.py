@@ -140,6 +140,11 @@ def _check(job: Object, old: Object | None) -> list[FieldError]:
     was = mapping(old, "spec")
     if spec.get("completions") != was.get("completions") and not _elastic(spec, was):
         message = "field is immutable"
+        if spec.get("completionMode") == "Indexed" and None not in (
+            spec.get("completions"),
+            was.get("completions"),
+        ):
+            message = "can only be modified in tandem with spec.parallelism"
         found.append(fields.invalid("spec.completions", spec.get("completions"), message))
     found += unchanged(spec, was, "spec", "selector")
     found += _template_changes(spec, was)

@@ -12,7 +12,6 @@ from cloudwright.model.kinds.spec import (
     KindSpec,
     mapping,
     members,
-    not_negative,
     one_of,
     repeated,
     wrong,
@@ -20,6 +19,7 @@ from cloudwright.model.kinds.spec import (
 from cloudwright.model.objects import Object
 from cloudwright.model.pods import quality_of_service
 
+_MOST = (1 << 31) - 1
 _FIXED = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
@@ -41,7 +41,13 @@ def spec_errors(spec: Object, path: str) -> list[FieldError]:
     found += one_of(
         spec, path, "dnsPolicy", ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
     )
-    found += not_negative(spec, path, "terminationGracePeriodSeconds")
+    deadline = spec.get("activeDeadlineSeconds")
+    if deadline is not None and not 1 <= deadline <= _MOST:
+        message = f"must be between 1 and {_MOST}, inclusive"
+        found.append(fields.invalid(f"{path}.activeDeadlineSeconds", deadline, message))
+    if spec.get("dnsPolicy") == "None" and not mapping(spec, "dnsConfig"):
+        message = "must provide `dnsConfig` when `dnsPolicy` is None"
+        found.append(fields.required(f"{path}.dnsConfig", message))
     found += containers.security(mapping(spec, "securityContext"), f"{path}.securityContext")
     for key, message in _HOST.items():
         if spec.get(key):
@@ -53,6 +59,9 @@ def spec_errors(spec: Object, path: str) -> list[FieldError]:
         found += wrong(f"{path}.serviceAccountName", account, problems)
     if host := str(spec.get("hostname") or ""):
         found += wrong(f"{path}.hostname", host, names.dns_label_problems(host))
+    if domain := str(spec.get("subdomain") or ""):
+        problems = ["must not contain dots"] if "." in domain else names.dns_label_problems(domain)
+        found += wrong(f"{path}.subdomain", domain, problems)
     return found
 
 
@@ -119,6 +128,10 @@ def _check(pod: Object, old: Object | None) -> list[FieldError]:
     before = mapping(old, "spec")
     if spec == before:
         return []
+    for kind in ("containers", "initContainers"):
+        if len(members(spec, kind)) != len(members(before, kind)):
+            message = "pod updates may not add or remove containers"
+            return [fields.forbidden(f"spec.{kind}", message)]
     if _rest(spec, before) != _rest(before, before):
         return [fields.forbidden("spec", _FIXED)]
     found = spec_errors(spec, "spec")
