@@ -16,6 +16,7 @@ from cloudwright.apiserver.authz import ChainAuthorizer, upkeep
 from cloudwright.apiserver.authz.index import GROUP
 from cloudwright.apiserver.config import CoreConfig
 from cloudwright.apiserver.core import ApiCore
+from cloudwright.apiserver.flow import dangling
 from cloudwright.apiserver.identity import ADMINISTRATORS, Authorizer, User
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.seeds import seed
@@ -66,6 +67,7 @@ async def running(
     core = await start(store, authorizer, config=config, clock=clock, admission=admission)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sweeping.run, core)
+        tasks.start_soon(dangling.run, core)
         if not store.exclusive:
             from cloudwright.apiserver import sharing
 
