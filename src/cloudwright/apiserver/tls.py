@@ -3,7 +3,8 @@
     ca.crt ca.key                 the cluster's authority: signs what is below
     apiserver.crt apiserver.key   the server's certificate
     admin.crt admin.key           the administrator's client certificate
-    NAME.crt NAME.key             further clients (``client_certificate``)
+    NAME.crt NAME.key             further clients (``Pki.client``)
+    examined.json                 which of them were looked at closely (``examined``)
 
 Keys are 0600 in a directory of 0700. Everything is made when missing, renewed before it expires,
 and otherwise left alone, so that a restart changes nothing.
