@@ -184,18 +184,14 @@ class Ownership:
         """Where each version of a resource keeps the number that its Scale shows."""
         return [
             (other.resource.api_version, other.scale.spec_replicas)
-            for other in self._registry.all()
-            if other.storage == served.storage and other.scale is not None
+            for other in self._registry.same(served)
+            if other.scale is not None
         ]
 
     def _others(self, served: Served) -> Others:
         """The schemas of the other versions with the same objects, and how to get there."""
         own = served.resource
-        found = [
-            other
-            for other in self._registry.all()
-            if other.storage == served.storage and other.resource is not own
-        ]
+        found = [other for other in self._registry.same(served) if other.resource is not own]
         if not found:
             return [], None
         by_version = {other.resource.api_version: other for other in [served, *found]}

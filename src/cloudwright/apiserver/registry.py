@@ -128,6 +128,7 @@ class Registry:
         """Called after each change."""
         self.closed: set[tuple[str, str]] = set()
         """``(group, plural)`` of definitions that are being deleted: nothing new is created."""
+        self._same: dict[str, tuple[Served, ...]] = {}
         self.targets: dict[tuple[str, str], Target] = {}
         """By method and path, for as long as nothing changes."""
         for entry in served:
@@ -154,6 +155,14 @@ class Registry:
         self.closed.discard((group, plural))
         self._changed()
 
+    def same(self, served: Served) -> tuple[Served, ...]:
+        """Every version that shows the objects of ``served``, itself too."""
+        found = self._same.get(served.storage)
+        if found is None:
+            found = tuple(one for one in self._served.values() if one.storage == served.storage)
+            self._same[served.storage] = found
+        return found
+
     def remember(self, asked: tuple[str, str], target: Target) -> None:
         """Keep what a method and path were found to name."""
         if len(self.targets) >= _TARGETS_MAX:
@@ -167,5 +176,6 @@ class Registry:
     def _changed(self) -> None:
         self.generation += 1
         self.targets.clear()
+        self._same.clear()
         for listener in self.listeners:
             listener()

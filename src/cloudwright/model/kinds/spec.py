@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from typing import Any
 from cloudwright._base.clock import rfc3339
 from cloudwright.model import fields, names
 from cloudwright.model.fields import FieldError
-from cloudwright.model.objects import Object, name_of
+from cloudwright.model.objects import Object, copied, name_of
 from cloudwright.model.resources import Resource
 
 Defaults = Callable[[Object], None]
@@ -92,10 +91,12 @@ class KindSpec:
             return found + self.check(obj, None)
         if _content(obj) == _content(old):
             return []
-        before = copy.deepcopy(old)
-        self.defaults(before)  # it may be older than a default
-        if _content(obj) == _content(before):
-            return []
+        before = old
+        if self.defaults is not _no_defaults:
+            before = copied(old)
+            self.defaults(before)  # it may be older than a default
+            if _content(obj) == _content(before):
+                return []
         return self.check(obj, before)
 
 
