@@ -51,7 +51,7 @@ _SUBRESOURCES: dict[str, _Sub] = {
     "token": ("authentication.k8s.io", "v1", "TokenRequest", ("create",)),
 }
 _AGGREGATED = re.compile(
-    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2|v2beta1)\s*;"
+    r"application/json\s*;\s*g=apidiscovery\.k8s\.io\s*;\s*v=(v2)\s*;"
     r"\s*as=APIGroupDiscoveryList"
 )
 
@@ -82,6 +82,8 @@ def subresources(resource: Resource) -> list[str]:
     found = set(resource.subresources)
     if resource.group == "" and resource.plural == "namespaces":
         found.add("finalize")
+    if resource.group == "" and resource.plural == "serviceaccounts":
+        found.add("token")
     return sorted(found & set(_SUBRESOURCES))
 
 
@@ -144,9 +146,8 @@ class Discovery:
                 answers[prefix, ""] = _json(
                     _resource_list(name, version, resources, self._stored_as)
                 )
-        for api in ("v2", "v2beta1"):
-            answers["/api", api] = _aggregated(core, api, others)
-            answers["/apis", api] = _aggregated(groups, api, others)
+        answers["/api", "v2"] = _aggregated(core, "v2", others)
+        answers["/apis", "v2"] = _aggregated(groups, "v2", others)
         paths = sorted({path for path, _ in answers} | {"/healthz", "/livez", "/readyz"})
         more = ["/metrics", "/openapi/v2", "/openapi/v3", "/version"]
         answers["/", ""] = _json({"paths": [*paths, *more]})
@@ -207,7 +208,7 @@ def _resource_list(
             entries.append(entry)
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if group else {}),  # as upstream
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": entries,
     }

@@ -33,6 +33,7 @@ from cloudwright.apiserver.documents import Documents
 from cloudwright.apiserver.errors import (
     ApiError,
     no_such_method,
+    no_such_path,
     not_found,
     unauthorized,
 )
@@ -233,6 +234,8 @@ class Face:
             found = issuer.answer(path, self._authenticator.accounts, base)
         elif first in ("api", "apis", ""):
             found = self._documents.discovery.answer(path, accept)
+        if found is None and path.startswith("/apis/") and self._is_known(path):
+            raise no_such_path()
         if found is None:
             return _page_not_found()
         return _unless_known(found, request.headers)
