@@ -140,7 +140,8 @@ impl<'a> Table<'a> {
 
     fn watch(&mut self, stream: Arc<Stream>, watch: Watch) {
         let (id, now) = (stream.id, Instant::now());
-        let end = now + Duration::from_secs_f64(watch.seconds.clamp(0.0, 86_400.0));
+        let seconds = watch.seconds.clamp(0.0, 86_400.0);
+        let end = now + Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let due = match watch.bookmark {
             Some(_) => end.min(now + self.config.bookmark),
             None => end,
