@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver.authn.keys import SigningKeys
@@ -16,7 +17,9 @@ from cloudwright.platform.config import PlatformConfig
 from cloudwright.platform.control import Answer
 from cloudwright.platform.wiring import Parts
 
+_log = logs.get("platform.answers")
 MEASURED_SECONDS = 1.0
+_ROTATED_SECONDS = 10.0
 
 
 def all_of(paths: Paths, config: PlatformConfig, parts: Parts) -> dict[str, Answer]:
@@ -167,18 +170,21 @@ async def _rotate(parts: Parts) -> dict[str, Any]:
     """Replace every certificate and wait until each live proxy uses its new one."""
     before = {entry["id"]: entry["serial"] for entry in await _proxies(parts)}
     rotated = await parts.mesh.rotate_all()
-    with anyio.move_on_after(10.0) as scope:
-        while True:
-            now = {entry["id"]: entry for entry in await _proxies(parts)}
-            waiting = [
-                proxy
-                for proxy in rotated
-                if proxy in now and now[proxy]["serial"] and now[proxy]["serial"] == before[proxy]
-            ]
-            if not waiting:
-                break
-            # A proxy tells of a snapshot's arrival, not yet of a certificate's.
-            await anyio.sleep(0.05)
-    if scope.cancelled_caught:
-        raise CloudwrightError("not every proxy took its new certificate in 10 s")
+    late: list[str] = []
+
+    async def renewed(proxy: str) -> None:
+        try:
+            if not await parts.mesh.admin(proxy).renewed(before[proxy], timeout=_ROTATED_SECONDS):
+                late.append(proxy)
+        except CloudwrightError as error:
+            _log.info("proxy %s ended while it got a certificate: %s", proxy, error.message)
+
+    async with anyio.create_task_group() as group:
+        for proxy in rotated:
+            if before.get(proxy):  # who had none yet begins with the new one
+                group.start_soon(renewed, proxy)
+    if late:
+        names = ", ".join(sorted(late))
+        text = f"not every proxy took its new certificate in {_ROTATED_SECONDS:g} s"
+        raise CloudwrightError(text, cause=names)
     return {"rotated": rotated}

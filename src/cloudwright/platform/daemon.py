@@ -30,6 +30,7 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright._base.files import make_passage
 from cloudwright._base.paths import Paths
 from cloudwright._base.sockets import holder_of
+from cloudwright._base.watching import watching
 from cloudwright.apiserver import bootstrap, identities, security
 from cloudwright.apiserver.aggregation import aggregator
 from cloudwright.apiserver.audit import setup as auditing
@@ -285,16 +286,16 @@ async def _gateway(config: PlatformConfig, parts: Parts) -> None:
             _need_free(getattr(config, key), key)
     spec = await parts.mesh.gateway(http=[config.gateway], https=[config.gateway_tls])
     await parts.runtime.start_process(spec)
-    with anyio.move_on_after(GATEWAY_SECONDS):
+    admin, reason = parts.mesh.admin(), "it does not start"
+    with anyio.move_on_after(GATEWAY_SECONDS), watching(admin.socket.parent) as directory:
         while True:
             try:
-                ok, reason = await parts.mesh.admin().ready()
-            except CloudwrightError as error:
-                ok, reason = False, error.message
-            if ok:
-                return
-            # The socket appears when the process has started: there is no event to wait for yet.
-            await anyio.sleep(0.02)
+                if await admin.serving(timeout=GATEWAY_SECONDS):
+                    return
+                reason = (await admin.ready())[1]
+            except CloudwrightError as error:  # its socket is not there yet
+                reason = error.message
+            await directory.changed()
     raise CloudwrightError("the gateway does not become ready", cause=reason)
 
 

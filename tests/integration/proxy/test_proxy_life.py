@@ -146,6 +146,23 @@ async def test_certificates_rotate_under_load(tmp_path: Path) -> None:
         assert all(old != new for old, new in zip(before, after, strict=True))
 
 
+async def test_who_waits_is_told_of_readiness_and_of_another_certificate(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        _gateway, sides, _url = await mesh(world, ["web-1"])
+        side = sides[0]
+        assert (await side.admin("GET", "/wait?ready=1&timeout_ms=20000"))[0] == 200
+        serial = (await side.config())["cert_serial"]
+        still = await side.admin("GET", f"/wait?serial_not={serial}&timeout_ms=50")
+        assert still[0] == 504
+        asked = asyncio.create_task(
+            side.admin("GET", f"/wait?serial_not={serial}&timeout_ms=20000")
+        )
+        side.rotate(world.authority)
+        assert (await asked)[0] == 200
+        assert (await side.config())["cert_serial"] != serial
+        assert (await side.admin("GET", "/wait"))[0] == 400
+
+
 async def test_a_sidecar_drains_and_ends_under_load(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         _gateway, sides, url = await mesh(world, ["web-1", "web-2", "web-3"])
