@@ -182,7 +182,7 @@ class ApiCore:
         if _is_definition(call):
             from cloudwright.apiserver.definitions import DefinitionWrite
 
-            return DefinitionWrite(self, new, old, self.clock.now())
+            return DefinitionWrite(self, call, new, old, self.clock.now())
         if call.group == "" and call.plural == "namespaces":
             return NamespaceWrite(new, old, call.subresource)
         if call.group == GROUP:

@@ -30,12 +30,21 @@ _PAGE = 200
 class DefinitionWrite(Special):
     """A definition gets its status in the same write, and is served once that is on disk."""
 
-    def __init__(self, core: ApiCore, new: Object, old: Object | None, now: datetime) -> None:
+    def __init__(
+        self, core: ApiCore, call: Call, new: Object, old: Object | None, now: datetime
+    ) -> None:
         self._core = core
         self._crd = new
         self._errors = crdchecks.validate(new, old)
-        if not self._errors:
-            crds.settle(new, core.registry.all(), now)
+        if self._errors:
+            return
+        crds.settle(new, core.registry.all(), now)
+        spec = new["spec"]
+        if old is None and is_built_in(core.registry, spec["group"], spec["names"]["plural"]):
+            call.warnings.append(
+                f"{name_of(new)} is served by the platform itself: this definition has no effect, "
+                "the built-in schema stays in force"
+            )
 
     def errors(self) -> Sequence[FieldError]:
         """What is wrong with the definition."""
@@ -44,6 +53,14 @@ class DefinitionWrite(Special):
     def keep(self) -> None:
         """Serve it."""
         register(self._core.registry, self._crd, self._core.conversions)
+
+
+def is_built_in(registry: Registry, group: str, plural: str) -> bool:
+    """Whether a resource is served without a definition."""
+    return any(
+        not entry.custom and (entry.resource.group, entry.resource.plural) == (group, plural)
+        for entry in registry.all()
+    )
 
 
 def register(registry: Registry, crd: Object, conversions: Conversions) -> None:

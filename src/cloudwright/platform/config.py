@@ -53,6 +53,9 @@ class PlatformConfig:
     authorization_webhook_cache_authorized_ttl: str = "5m"
     authorization_webhook_cache_unauthorized_ttl: str = "30s"
     encryption_provider_config: str = ""
+    gateway_api: str = ""
+    """``standard``: the definitions of the Gateway API's standard channel are there from the
+    start (``cloudwright.model.gateway``). Empty: they are not."""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600
@@ -142,6 +145,8 @@ def _checked(config: PlatformConfig) -> PlatformConfig:
         raise UsageError(f"pod_cidr {networks[0]} overlaps service_cidr {networks[1]}")
     if ipaddress.ip_address(config.dns_address) not in networks[1]:
         raise UsageError(f"dns_address {config.dns_address} is not in service_cidr {networks[1]}")
+    if config.gateway_api not in ("", "standard"):
+        raise UsageError(f"gateway_api: {config.gateway_api!r}", hint="`standard`, or nothing")
     if config.cert_lifetime_seconds < 5:
         raise UsageError("cert_lifetime_seconds: at least 5")
     return config

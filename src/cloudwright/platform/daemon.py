@@ -206,7 +206,10 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             stack, paths, config, core, authorizer, known.authenticator, parts.streams
         )
         write_kubeconfig(paths, f"https://{config.api}")
-        await defaults.make(Client(LocalTransport(core, bootstrap.SYSTEM)))
+        system = Client(LocalTransport(core, bootstrap.SYSTEM))
+        await defaults.make(system)
+        if config.gateway_api:
+            await defaults.gateway_api(system)
         ready.step("making the pod network")
         # Before the supervisor: who makes the mount /run/netns also removes it.
         await parts.network.start()

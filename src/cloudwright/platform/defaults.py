@@ -8,7 +8,12 @@ from __future__ import annotations
 from cloudwright.client.client import Client
 from cloudwright.client.errors import AlreadyExists
 from cloudwright.model.objects import Object, annotations_of
-from cloudwright.model.resources import INGRESS_CLASS, NAMESPACE, STORAGE_CLASS
+from cloudwright.model.resources import (
+    CUSTOM_RESOURCE_DEFINITION,
+    INGRESS_CLASS,
+    NAMESPACE,
+    STORAGE_CLASS,
+)
 
 _MADE = "cloudwright.dev/defaults-made"
 _SYSTEM = "cloudwright-system"
@@ -51,3 +56,19 @@ async def make(client: Client) -> None:
             continue  # a crash came between the writes
     patch = {"metadata": {"annotations": {_MADE: "1"}}}
     await client.patch(NAMESPACE, _SYSTEM, patch)
+
+
+async def gateway_api(client: Client) -> None:
+    """Make the definitions of the Gateway API that are missing; those that are there stay as they
+    are, so that somebody may bring newer ones.
+
+    Raises:
+        CloudwrightError: one cannot be made.
+    """
+    from cloudwright.model import gateway
+
+    for definition in gateway.definitions():
+        try:
+            await client.create(CUSTOM_RESOURCE_DEFINITION, definition)
+        except AlreadyExists:
+            continue

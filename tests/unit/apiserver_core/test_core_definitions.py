@@ -243,3 +243,14 @@ async def test_a_changed_definition_is_served_at_once(api: Api) -> None:
     changed["metadata"] = {"name": "widgets.example.com", "resourceVersion": version}
     error = await api.update(f"{CRDS}/widgets.example.com", changed, status=422)
     assert error["details"]["causes"][0]["field"] == "spec.scope"
+
+
+async def test_a_definition_of_a_built_in_kind_warns_that_it_has_no_effect(api: Api) -> None:
+    body = definition(
+        group="platform.example.com", names={"plural": "microservices", "kind": "MicroService"}
+    )
+    body["metadata"]["name"] = "microservices.platform.example.com"
+    reply = await api.raw("POST", CRDS, body)
+    assert reply.status == 201
+    assert "served by the platform itself" in reply.headers["warning"]
+    assert "warning" not in (await api.raw("POST", CRDS, definition())).headers
