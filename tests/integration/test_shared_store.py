@@ -24,6 +24,7 @@ from tests.integration.served_process import Server
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 WIDGET = Resource("shop.example.com", "v1", "Widget", "widgets", "widget")
+NAMED = {"apiVersion": "shop.example.com/v1", "kind": "Widget", "metadata": {"name": "w"}}
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ async def test_two_servers_one_truth(pair: tuple[Server, Server]) -> None:
         with anyio.fail_after(30):
             while True:
                 try:
-                    await two.create(WIDGET, {"metadata": {"name": "w"}, "size": 3}, "default")
+                    await two.create(WIDGET, {**NAMED, "size": 3}, "default")
                     break
                 except NotFound:
                     await anyio.sleep(0.05)
