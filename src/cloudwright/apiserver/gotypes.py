@@ -10,6 +10,7 @@ import re
 
 import orjson
 
+from cloudwright.apiserver import bodies
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError, bad_request
 from cloudwright.apiserver.refusals import patch_refused
@@ -18,6 +19,8 @@ from cloudwright.model.golang import GoError
 from cloudwright.model.objects import Object
 
 _JSON = "application/json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+_MISTYPED = re.compile(r"^json: cannot unmarshal (\w+) .*into Go struct field \S+ of type (\S+)$")
 _SHOWN = re.compile(r"unmarshal number (\S+) into")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
@@ -83,10 +86,28 @@ def plain(call: Call) -> Object | None:
     return found if said == (served.resource.api_version, served.resource.kind) else None
 
 
+def _restored(message: str) -> str:
+    """What upstream says of a strategic patch, whose result is no JSON text to it."""
+    found = _MISTYPED.search(message)
+    if found is None:
+        return message
+    given = {"object": "map", "array": "slice", "number": "int64"}.get(found[1], found[1])
+    wanted = found[2]
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {given}"
+    if wanted.startswith("map["):
+        return f"cannot restore map from {given}"
+    if "." in wanted:
+        return f"cannot restore struct from: {given}"
+    return f"unrecognized type: {wanted}"
+
+
 def _refused(call: Call, obj: Object, message: str) -> ApiError:
     """In upstream's words, which are others for patches."""
     resource = call.served.resource
     if call.request.method == "PATCH":
+        if bodies.media_type(call.request.headers) == _STRATEGIC:
+            message = _restored(message)
         return patch_refused(call, obj, message)
     kind, version = resource.kind, resource.version
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {message}')

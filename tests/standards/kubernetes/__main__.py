@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.peers.ours import AS_THEIRS, our_server
 from tests.peers.real import real_cluster
-from tests.standards.kubernetes.accepted import ACCEPTED, split
+from tests.standards.kubernetes.accepted import split, stale
 from tests.standards.kubernetes.compare import Difference
 from tests.standards.kubernetes.run import compare
 from tests.standards.kubernetes.scenarios import SCENARIOS
@@ -47,11 +47,10 @@ def main() -> int:
         for difference in all_of_it:
             print(f"- {difference}")
     print(f"\n{len(refused)} differences in {len(wanted)} scenarios", file=sys.stderr)
-    used = split(found)[0]
-    stale = [] if options.names else [entry for entry in ACCEPTED if entry not in used]
-    for entry in stale:
-        print(f"accepted, but it no longer occurs: {entry.pattern}", file=sys.stderr)
-    return 1 if refused or stale else 0
+    gone = [] if options.names else stale(split(found)[0])
+    for pattern in gone:
+        print(f"accepted, but it no longer occurs: {pattern}", file=sys.stderr)
+    return 1 if refused or gone else 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.peers.cluster import Cluster
 from tests.peers.ours import AS_THEIRS, our_server
 from tests.peers.real import real_cluster
-from tests.standards.kubernetes.accepted import ACCEPTED, Accepted, split
+from tests.standards.kubernetes.accepted import Accepted, split, stale
 from tests.standards.kubernetes.run import compare
 from tests.standards.kubernetes.scenarios import SCENARIOS, Scenario
 
@@ -40,7 +39,5 @@ def test_both_servers_answer_alike(
 def test_accepted_differences_occur(real: Cluster) -> None:
     if len(_played) < len(SCENARIOS):
         pytest.skip("only some scenarios were played")
-    stale = [entry.pattern for entry in ACCEPTED if entry not in _used]
-    if stale:  # some depend on an order that upstream leaves to chance
-        warnings.warn(f"accepted, but they did not occur: {stale}", stacklevel=1)
-    assert _used, "the list is not used at all"
+    gone = stale(_used)
+    assert not gone, f"accepted, but they no longer occur: {gone}"

@@ -94,8 +94,8 @@ def invalid_pods(s: Session) -> None:
 def invalid_workloads(s: Session) -> None:
     apps, batch = "apps/v1", "batch/v1"
     never = {"containers": pod()["spec"]["containers"], "restartPolicy": "Never"}
-    job = {"metadata": {"name": "j"}, "spec": {"template": template(never)}}
-    cron = {"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "jobTemplate": {
+    job: dict[str, Any] = {"metadata": {"name": "j"}, "spec": {"template": template(never)}}
+    cron: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "jobTemplate": {
         "spec": {"template": template(never)}}}}  # fmt: skip
     stateful = workload(serviceName="s")
     bodies: dict[str, tuple[str, str, dict[str, Any]]] = {
