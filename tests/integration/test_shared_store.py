@@ -169,6 +169,9 @@ async def test_etcd_goes_away_and_comes_back(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
             await one.create(CONFIG_MAP, config_map("first"), "default")
+            with anyio.fail_after(60):
+                while "first" not in events:  # else the watch may be opened too late
+                    await anyio.sleep(0.02)
             one_etcd.kill()
             with pytest.raises(ApiError) as refused:
                 await one.create(CONFIG_MAP, config_map("lost"), "default")
