@@ -71,6 +71,7 @@ from cloudwright.scheduler import driver as scheduler
 
 _log = logs.get("platform")
 GATEWAY_SECONDS = 20.0
+_LISTEN_SECONDS = 0.1
 
 Say = Callable[[str], None]
 
@@ -298,7 +299,9 @@ async def _gateway(config: PlatformConfig, parts: Parts) -> None:
                 reason = (await admin.ready())[1]
             except CloudwrightError as error:  # its socket is not there yet
                 reason = error.message
-            await directory.changed()
+            # A socket appears a moment before it listens, which nobody tells.
+            with anyio.move_on_after(_LISTEN_SECONDS):
+                await directory.changed()
     raise CloudwrightError("the gateway does not become ready", cause=reason)
 
 
