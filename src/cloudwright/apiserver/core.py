@@ -93,6 +93,8 @@ class ApiCore:
         """What pods and nodes use, where somebody measures it."""
         self.streams: PodStreams | None = None
         """Whoever runs the pods, once a node is attached."""
+        self.cleaning: dict[str, bool] = {}
+        """Definitions whose instances are being deleted; whether to look again at the end."""
         self._verbs: dict[str, Handler] = table.Verbs()
         self._subresources = dict(table.SUBRESOURCES)
 

@@ -92,7 +92,25 @@ async def load(core: ApiCore, user: User) -> None:
 
 
 async def clean_up(core: ApiCore, user: User, name: str) -> None:
-    """Delete the instances of a definition that is being deleted; let it go when none is left."""
+    """Delete the instances of a definition that is being deleted; let it go when none is left.
+
+    One at a time: each instance that goes asks for this again, and lets the one at work look once
+    more.
+    """
+    if name in core.cleaning:
+        core.cleaning[name] = True
+        return
+    again = core.cleaning[name] = True
+    try:
+        while again:
+            core.cleaning[name] = False
+            await _clean_up_once(core, user, name)
+            again = core.cleaning[name]
+    finally:
+        del core.cleaning[name]
+
+
+async def _clean_up_once(core: ApiCore, user: User, name: str) -> None:
     record = await core.store.get(f"{STORAGE}/{name}")
     if record is None or b'"deletionTimestamp"' not in record.value:
         return

@@ -1,16 +1,20 @@
-"""Namespaces as the place where other objects live: there, and not on their way out."""
+"""What new objects need beside themselves: their namespace, and the definition of a custom kind.
+Both are there, and not on their way out.
+"""
 
 from __future__ import annotations
 
 from cloudwright.apiserver import encoding
 from cloudwright.apiserver.calls import Call
-from cloudwright.apiserver.errors import ApiError, forbidden, not_found
+from cloudwright.apiserver.errors import ApiError, forbidden, no_such_path, not_found
 from cloudwright.apiserver.registry import storage_of
-from cloudwright.apiserver.store.interface import Compare, Event, Store
+from cloudwright.apiserver.store.interface import Compare, Event, Record, Store
 from cloudwright.model.objects import Object
 
 STORAGE = storage_of("", "namespaces")
 _PREFIX = f"{STORAGE}/"
+_DEFINITIONS = f"{storage_of('apiextensions.k8s.io', 'customresourcedefinitions')}/"
+_KEPT = (_PREFIX, _DEFINITIONS)
 _KNOWN_MAX = 4096
 FINALIZER = "kubernetes"
 PERMANENT = frozenset({"default", "kube-system", "kube-public"})
@@ -18,8 +22,8 @@ PERMANENT = frozenset({"default", "kube-system", "kube-public"})
 
 
 class Places:
-    """Namespaces that new objects may be made in, by name: what was found out in the store, until
-    the namespace changes. A ``store.interface.Listener``.
+    """Where new objects may be made: namespaces, and definitions of custom kinds. What was found
+    out in the store is kept until they change. A ``store.interface.Listener``.
     """
 
     def __init__(self, store: Store) -> None:
@@ -28,43 +32,68 @@ class Places:
         store.listen(self)
 
     def event(self, event: Event) -> None:
-        """Forget the namespace that was written."""
-        if self._known and event.key.startswith(_PREFIX):
-            self._known.pop(event.key.removeprefix(_PREFIX), None)
+        """Forget the namespace or definition that was written."""
+        if self._known and event.key.startswith(_KEPT):
+            self._known.pop(event.key, None)
 
     def lost(self) -> None:
         """Events were missed."""
         self._known.clear()
 
     async def compare(self, call: Call, *, again: bool = False) -> tuple[Compare, ...]:
-        """What must still hold at the commit of a new object: its namespace as it is now.
+        """What must still hold at the commit of a new object: its namespace, and the definition
+        of its kind, as they are now. So nothing is left behind in one that goes meanwhile.
 
         ``again``: what was told before did not hold.
 
         Raises:
-            ApiError: 404, there is no such namespace; 403, it is being terminated.
+            ApiError: 404, there is no such namespace or kind; 403 (405 for a kind), it is being
+                terminated.
         """
-        namespace = call.namespace
-        if not namespace:
-            return ()
-        known = self._known.get(namespace)
-        if known is not None and not again:
-            return known
-        key = _PREFIX + namespace
+        found: tuple[Compare, ...] = ()
+        if call.namespace:
+            key = _PREFIX + call.namespace
+            known = self._known.get(key)
+            found = await self._namespace(call, key) if known is None or again else known
+        if call.served.custom:
+            key = f"{_DEFINITIONS}{call.plural}.{call.group}"
+            known = self._known.get(key)
+            found += await self._definition(call, key) if known is None or again else known
+        return found
+
+    async def _namespace(self, call: Call, key: str) -> tuple[Compare, ...]:
         record = await self._store.get(key)
         if record is None:
-            raise not_found("", "namespaces", namespace)
+            raise not_found("", "namespaces", call.namespace)
         if terminating(encoding.decode(record.value)):
             raise _terminating(call)
+        return self._keep(record)
+
+    async def _definition(self, call: Call, key: str) -> tuple[Compare, ...]:
+        record = await self._store.get(key)
+        if record is None:
+            raise no_such_path()
+        if terminating(encoding.decode(record.value)):
+            raise ending(call)
+        return self._keep(record)
+
+    def _keep(self, record: Record) -> tuple[Compare, ...]:
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
-        found = self._known[namespace] = (Compare(key, record.revision),)
+        found = self._known[record.key] = (Compare(record.key, record.revision),)
         return found
 
 
-def terminating(namespace: Object) -> bool:
-    """Whether the namespace is being deleted."""
-    return bool(namespace["metadata"].get("deletionTimestamp"))
+def ending(call: Call) -> ApiError:
+    """405: the definition of a custom kind is being deleted."""
+    message = "create not allowed while custom resource definition is terminating"
+    details = {"group": call.group, "kind": call.plural}
+    return ApiError(405, "MethodNotAllowed", message, details=details)
+
+
+def terminating(obj: Object) -> bool:
+    """Whether the namespace or definition is being deleted."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def held(call: Call, obj: Object) -> bool:

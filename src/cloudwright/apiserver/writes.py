@@ -2,7 +2,7 @@
 
 Both run the same gauntlet, in upstream's order:
 
-1. names, fields (``fieldchecks``) and, for a new object, its namespace;
+1. names, fields (``fieldchecks``) and, for a new object, its namespace and definition;
 2. the kind's defaults and what its strategy resets;
 3. the owners of its fields (``managed``), kept beside the object until both are encoded;
 4. **admission**: every rule's ``mutate`` on one ``Review`` (``obj`` is changed in place, or
@@ -38,9 +38,7 @@ from cloudwright.apiserver.errors import (
     MODIFIED,
     ApiError,
     conflict,
-    method_not_allowed,
     not_found,
-    qualified,
     too_large,
 )
 from cloudwright.apiserver.managed import Managed
@@ -99,8 +97,7 @@ async def create(
     """
     wanted = wanted or options.read(call)
     if (call.group, call.plural) in core.registry.closed:
-        what = qualified(call.plural, call.group)
-        raise method_not_allowed("POST", f"{what}: its definition is being deleted")
+        raise namespaces.ending(call)
     if not checked:
         check_kind(call, obj)
         obj = fieldchecks.check(call, obj, wanted)

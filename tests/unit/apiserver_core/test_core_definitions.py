@@ -218,7 +218,7 @@ async def test_a_definition_waits_for_instances_with_finalizers(api: Api) -> Non
     assert crd["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     assert conditions(crd)["Terminating"] == "True"
     error = await api.create(WIDGETS, widget("late"), status=405)
-    assert "being deleted" in error["message"]
+    assert "is terminating" in error["message"]
     await api.patch(f"{WIDGETS}/held", {"metadata": {"finalizers": []}})
     await api.get(f"{CRDS}/widgets.example.com", status=404)
     await api.get(WIDGETS, status=404)

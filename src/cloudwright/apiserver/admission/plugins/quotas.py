@@ -11,20 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudwright.apiserver import encoding
+from cloudwright.apiserver.admission.plugins.charges import Charges
 from cloudwright.apiserver.admission.plugins.plugin import Plugin, refused, written
 from cloudwright.apiserver.admission.review import Review
-from cloudwright.apiserver.errors import ApiError
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.shelf import Shelf
-from cloudwright.apiserver.store.interface import Compare, Store, Txn, Write
+from cloudwright.apiserver.store.interface import Store
 from cloudwright.model import quota
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
-from cloudwright.model.quantities import parse
 from cloudwright.model.quota import Usage
 
 _PREFIX = storage_of("", "resourcequotas")
-_ATTEMPTS = 32
 _GROWS = frozenset({("", "pods"), ("", "services"), ("", "persistentvolumeclaims")})
 """Kinds of which a change can use more than before."""
 
@@ -35,6 +33,7 @@ class ResourceQuotas(Plugin):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._quotas: Shelf[Object] = Shelf(store, _PREFIX, lambda found: found)
+        self._charges = Charges(store, self._used)
 
     def concerns(self, review: Review) -> bool:
         """New objects of a namespace, and changes of the kinds whose size is counted."""
@@ -63,7 +62,7 @@ class ResourceQuotas(Plugin):
             if quota.concerns(quotas[key], resource.group, resource.plural, obj):
                 delta = {name: value - old.get(name, 0) for name, value in new.items()}
                 self._stated(review, quotas[key], obj)
-                await self._charge(review, key, delta)
+                await self._charges.charge(review, key, delta)
         return ()
 
     @staticmethod
@@ -75,52 +74,6 @@ class ResourceQuotas(Plugin):
             parts = [f"{name} for: {','.join(missing[name])}" for name in sorted(missing)]
             name = found["metadata"]["name"]
             raise refused(review, f"failed quota: {name}: must specify {'; '.join(parts)}")
-
-    async def _charge(self, review: Review, key: str, delta: Usage) -> None:
-        for _ in range(_ATTEMPTS):
-            record = await self._store.get(key)
-            if record is None:
-                return
-            found = encoding.decode(record.value)
-            hard = (found.get("spec") or {}).get("hard") or {}
-            more = {name: value for name, value in delta.items() if name in hard and value}
-            if not more:
-                return
-            used = await self._used(found, hard, review.namespace)
-            self._check(review, found, hard, used, more)
-            if review.dry_run:
-                return
-            after = {
-                name: quota.text(name, parse(used.get(name, 0)) + more.get(name, 0))
-                for name in hard
-            }
-            found["status"] = {"hard": hard, "used": after}
-            txn = Txn((Compare(key, record.revision),), Write(key, encoding.template(found)))
-            if (await self._store.commit(txn)).record is not None:
-                return
-        raise ApiError(
-            409,
-            "Conflict",
-            f"the quota {key.rpartition('/')[2]} is being changed by too many; try again",
-        )
-
-    @staticmethod
-    def _check(
-        review: Review,
-        found: Object,
-        hard: Mapping[str, Any],
-        used: Mapping[str, str],
-        more: Usage,
-    ) -> None:
-        over = quota.exceeded(hard, used, more)
-        if over:
-            wanted = {name: quota.text(name, more[name]) for name in over}
-            raise refused(
-                review,
-                f"exceeded quota: {found['metadata']['name']}, "
-                f"requested: {quota.pretty(over, wanted)}, "
-                f"used: {quota.pretty(over, used)}, limited: {quota.pretty(over, hard)}",
-            )
 
     async def _used(
         self, found: Object, hard: Mapping[str, Any], namespace: str
