@@ -207,10 +207,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
             stack, paths, config, core, authorizer, known.authenticator, parts.streams
         )
         write_kubeconfig(paths, f"https://{config.api}")
-        system = Client(LocalTransport(core, bootstrap.SYSTEM))
-        await defaults.make(system)
-        if config.gateway_api:
-            await defaults.gateway_api(system)
+        await defaults.all_of(Client(LocalTransport(core, bootstrap.SYSTEM)), config.gateway_api)
         ready.step("making the pod network")
         # Before the supervisor: who makes the mount /run/netns also removes it.
         await parts.network.start()

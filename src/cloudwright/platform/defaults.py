@@ -40,6 +40,17 @@ GATEWAY: Object = {
 }
 
 
+async def all_of(client: Client, channel: str) -> None:
+    """The defaults, and the Gateway API when a ``channel`` of it was asked for.
+
+    Raises:
+        CloudwrightError: they cannot be made.
+    """
+    await make(client)
+    if channel:
+        await gateway_api(client)
+
+
 async def make(client: Client) -> None:
     """Make the defaults unless this platform had them before.
 
