@@ -68,6 +68,15 @@ def test_garbage_is_collected_once_it_serves_and_the_start_is_left_alone(tmp_pat
     assert found["frozen"] > 10_000
 
 
+def test_the_rules_of_writes_load_no_certificates():
+    script = (
+        "import sys, cloudwright.apiserver.writes, cloudwright.apiserver.admission.chain\n"
+        "print([name for name in ('aiohttp', 'cryptography', 'jwt') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_help_loads_no_server():
     script = (
         "import sys\nfrom cloudwright.apiserver.__main__ import parser\nparser().format_help()\n"
