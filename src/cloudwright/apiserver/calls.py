@@ -14,6 +14,7 @@ from cloudwright.client.transport import Request
 from cloudwright.model import selectors
 
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_REMEMBERED_MAX = 256
 _COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 _OBJECT = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _SUBRESOURCE = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -139,7 +140,7 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
     target = registry.targets.get(asked)
     if target is None:
         target = _target(*asked, registry)
-        if not target[3]:  # of collections, which are few
+        if not target[3] and len(request.path) <= _REMEMBERED_MAX:  # of collections, which are few
             registry.remember(asked, target)
     served, verb, namespace, name, subresource, watched = target
     query = Query(request.query)

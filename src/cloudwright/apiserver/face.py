@@ -166,6 +166,8 @@ class Face:
             call = self._understood(request, user)
             if call is not None:
                 answer = partial(self._resource, request, user, call)
+                if call.subresource == "proxy" and is_proxied(request.path):
+                    return await answer()  # may take long, and takes no seat meanwhile, as upstream
                 return await self.flow.run(user, call.attributes, answer)
             if path.startswith("/apis/") and not self._is_known(path):
                 return _page_not_found()

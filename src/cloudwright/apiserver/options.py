@@ -42,7 +42,8 @@ def read(call: Call, media_type: str = "") -> WriteOptions:
     """
     query = call.query
     if not call.request.query and call.verb != "patch":
-        return _plain(call.request.headers.get("user-agent", ""))
+        # Cut before it is remembered: no more than that of it is looked at.
+        return _plain(call.request.headers.get("user-agent", "")[: 2 * MANAGER_BYTES_MAX])
     manager, validation = query.get("fieldManager"), query.get("fieldValidation")
     force = query.flag("force")
     found: list[FieldError] = []

@@ -58,7 +58,7 @@ async def send(dialer: Dialer, target: Target, request: Request, user: User) -> 
             return Reply(head.status, as_mapping(headers), b"")
         shown = as_mapping([pair for pair in headers if pair[0] != "content-length"])
         if length.isascii() and length.isdigit() and int(length) <= WHOLE_MAX:
-            body = b"".join([part async for part in made.body()])
+            body = await made.whole()
             return Reply(head.status, shown, body)
         passed_on = True
         return StreamReply(head.status, shown, rest(made, b""))

@@ -19,9 +19,9 @@ from cloudwright._base.errors import CloudwrightError
 from cloudwright.apiserver.authn import Peer
 from cloudwright.apiserver.calls import Query
 from cloudwright.apiserver.errors import ApiError, unauthorized
-from cloudwright.apiserver.face import Door, Face, as_api_error
+from cloudwright.apiserver.face import Answer, Door, Face, as_api_error
 from cloudwright.apiserver.http.native import FaceServer
-from cloudwright.apiserver.proxies.door import ProxyDoor
+from cloudwright.apiserver.proxies.door import ProxyDoor, is_proxied
 from cloudwright.apiserver.replies import StreamReply
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.client.transport import Reply, Request
@@ -123,7 +123,10 @@ class Exchanges:
                 answer = failure_reply(unauthorized())
                 self._server.answer(number, answer.status, dict(answer.headers), answer.body)
                 return
-            found = await self._face.answer(request, shown.peer)
+            if is_proxied(path):
+                found = await self._attended(number, request, shown.peer)
+            else:
+                found = await self._face.answer(request, shown.peer)
             if isinstance(found, Reply):
                 if found.status >= 400 or method == "GET":
                     await self._feed.settled()
@@ -144,6 +147,18 @@ class Exchanges:
             self._busy -= 1
             if self._stopping and not self._busy:
                 self._quiet.set()
+
+    async def _attended(self, number: int, request: Request, peer: Peer | None) -> Answer:
+        """The answer of somebody who may never give one: asked for no longer than its client, and
+        this server, stay.
+        """
+        with anyio.CancelScope() as scope:
+            self._streams[number] = scope
+            try:
+                return await self._face.answer(request, peer)
+            finally:
+                self._streams.pop(number, None)
+        return failure_reply(ApiError(503, "ServiceUnavailable", "the request was given up"))
 
     def _shown(self, peer: tuple[Any, ...]) -> _Shown:
         number = peer[0]

@@ -126,6 +126,18 @@ class Exchange:
         except (h11.ProtocolError, anyio.BrokenResourceError, OSError) as error:
             raise ConnectionResetError("the backend broke off") from error
 
+    async def whole(self) -> bytes:
+        """The answer's body, all of it.
+
+        Raises:
+            ConnectionError: the backend broke off before the end, or does not come to one.
+        """
+        try:
+            with anyio.fail_after(ANSWER_SECONDS):
+                return b"".join([part async for part in self.body()])
+        except TimeoutError as error:
+            raise ConnectionResetError("the answer does not come to its end") from error
+
     def surplus(self) -> bytes:
         """What came after the head of an upgraded connection."""
         return bytes(self._state.trailing_data[0])

@@ -6,8 +6,8 @@ The rules are those of ``k8s.io/apimachinery/pkg/util/proxy/transport.go``.
 from __future__ import annotations
 
 import posixpath
-from html import escape
-from html.parser import HTMLParser
+import re
+from html import escape, unescape
 from urllib.parse import urlsplit, urlunsplit
 
 _ATTRIBUTES: dict[str, frozenset[str]] = {
@@ -59,58 +59,55 @@ def rewritten(url: str, prefix: str, hosts: frozenset[str]) -> str:
 
 
 def page(html: str, prefix: str, hosts: frozenset[str]) -> str:
-    """An HTML page with its links rewritten; all else is as it was."""
-    parser = _Page(prefix, hosts)
-    parser.feed(html)
-    parser.close()
-    return "".join(parser.out)
+    """An HTML page with its links rewritten; all else is as it was.
+
+    Takes time in proportion to the page's length, whatever is in it: what begins and never ends
+    (a tag, a comment, a quoted value) is left alone with all that follows.
+    """
+    out: list[str] = []
+    done = at = 0
+    while (at := html.find("<", at)) >= 0:
+        if html.startswith("<!--", at):
+            at = _after(html, "-->", at + 4)
+            continue
+        tag = _TAG.match(html, at)
+        if tag is None:
+            at += 1
+            continue
+        name = tag[1].lower()
+        links = _ATTRIBUTES.get(name, frozenset())
+        at = tag.end()
+        while (found := _ATTRIBUTE.match(html, at)) is not None:
+            at = found.end()
+            value = found[2]
+            if value is None:
+                continue
+            if value[:1] in ("'", '"') and (len(value) < 2 or value[-1] != value[0]):
+                at = len(html)  # its quote never closes
+                break
+            if found[1].lower() in links:
+                plain = unescape(value[1:-1] if value[0] in "'\"" else value)
+                changed = rewritten(plain, prefix, hosts)
+                if changed != plain:
+                    out += (html[done : found.start(2)], f'"{escape(changed)}"')
+                    done = at
+        if name in _RAW:
+            end = _RAW[name].search(html, at)
+            at = len(html) if end is None else end.start()
+    return "".join((*out, html[done:]))
 
 
-class _Page(HTMLParser):
-    def __init__(self, prefix: str, hosts: frozenset[str]) -> None:
-        super().__init__(convert_charrefs=False)
-        self.out: list[str] = []
-        self._prefix = prefix
-        self._hosts = hosts
+def _after(html: str, what: str, at: int) -> int:
+    found = html.find(what, at)
+    return len(html) if found < 0 else found + len(what)
 
-    def _start(self, tag: str, attrs: list[tuple[str, str | None]], end: str) -> None:
-        links = _ATTRIBUTES.get(tag, frozenset())
-        changed = [
-            (n, rewritten(v, self._prefix, self._hosts) if n in links and v else v)
-            for n, v in attrs
-        ]
-        if changed == attrs:
-            self.out.append(self.get_starttag_text() or "")
-            return
-        words = [tag, *(n if v is None else f'{n}="{escape(v)}"' for n, v in changed)]
-        self.out.append(f"<{' '.join(words)}{end}>")
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._start(tag, attrs, "")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._start(tag, attrs, "/")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.out.append(f"</{tag}>")
-
-    def handle_data(self, data: str) -> None:
-        self.out.append(data)
-
-    def handle_entityref(self, name: str) -> None:
-        self.out.append(f"&{name};")
-
-    def handle_charref(self, name: str) -> None:
-        self.out.append(f"&#{name};")
-
-    def handle_comment(self, data: str) -> None:
-        self.out.append(f"<!--{data}-->")
-
-    def handle_decl(self, decl: str) -> None:
-        self.out.append(f"<!{decl}>")
-
-    def handle_pi(self, data: str) -> None:
-        self.out.append(f"<?{data}>")
-
-    def unknown_decl(self, data: str) -> None:
-        self.out.append(f"<![{data}]>")
+_TAG = re.compile(r"<([a-zA-Z][^\s/>]*+)")
+_ATTRIBUTE = re.compile(
+    r"""[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+("[^"]*+(?:"|$)|'[^']*+(?:'|$)|[^\s>"'][^\s>]*+))?+"""
+)
+_RAW = {
+    name: re.compile(f"</{name}(?=[\\s/>])", re.IGNORECASE)
+    for name in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
+}
+"""Elements whose content is text, to their end."""

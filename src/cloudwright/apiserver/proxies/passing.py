@@ -9,6 +9,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from anyio import to_thread
+
 from cloudwright.apiserver.admission import connects
 from cloudwright.apiserver.calls import Call
 from cloudwright.apiserver.errors import ApiError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 WHOLE_MAX = 64 * 1024
 """Answers whose length is known and at most this are given whole."""
-PAGE_MAX = 8 * 1024 * 1024
+PAGE_MAX = 2 * 1024 * 1024
 """HTML pages larger than this keep their links as they are."""
 
 
@@ -101,7 +103,7 @@ async def _answer(
         return await _page(made, head.status, headers, prefix, hosts)
     if known is not None and known <= WHOLE_MAX:
         try:
-            body = b"".join([part async for part in made.body()])
+            body = await made.whole()
         except ConnectionError as error:
             raise targets.unreachable(str(error)) from error
         return Reply(head.status, as_mapping(headers), body)
@@ -133,8 +135,10 @@ async def _page(
         return Reply(status, as_mapping(headers), body)
     headers = [(name, value) for name, value in headers if name != "content-encoding"]
     # Latin-1 keeps every byte, and tags are ASCII in all encodings that pages use.
-    changed = links.page(text.decode("latin-1"), prefix, hosts).encode("latin-1")
-    return Reply(status, as_mapping(headers), changed)
+    page = text.decode("latin-1")
+    # In a thread: a large page takes seconds, in which other requests must go on.
+    changed = await to_thread.run_sync(links.page, page, prefix, hosts)
+    return Reply(status, as_mapping(headers), changed.encode("latin-1"))
 
 
 def _unpacked(body: bytes, packed: str) -> bytes | None:
