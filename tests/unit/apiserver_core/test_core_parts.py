@@ -46,7 +46,7 @@ def parsed(method: str, path: str, **query: str) -> tuple[str, str, str, str, st
         ("GET", "/api/v1/watch/namespaces/a/pods", ("watch", "pods", "a", "", "")),
         ("GET", "/api/v1/watch/namespaces/a/pods/b", ("watch", "pods", "a", "b", "")),
         ("GET", "/api/v1/watch/pods", ("watch", "pods", "", "", "")),
-        ("GET", "/api/v1/namespaces/a/pods/b%2Fc", ("get", "pods", "a", "b/c", "")),
+        ("GET", "/api/v1/namespaces/a/pods/b%2Fc", ("get", "pods", "a", "b", "c")),
         ("POST", "/api/v1/namespaces/a/pods/b/exec", ("create", "pods", "a", "b", "exec")),
     ],
 )  # fmt: skip

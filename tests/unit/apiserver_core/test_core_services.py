@@ -47,7 +47,7 @@ async def test_addresses_can_be_asked_for_once(api: Api) -> None:
         ("10.96.7.7", "already allocated"),
         ("192.0.2.1", "does not match the current range"),
         ("10.96.0.0", "first and last"),
-        ("nonsense", "must be an IPv4 address"),
+        ("nonsense", "must be a valid IP address"),
     ):
         error = await api.create(SERVICES, service("b", clusterIP=wanted), status=422)
         assert text in error["message"]

@@ -349,5 +349,5 @@ async def test_names_in_the_body_must_be_those_of_the_path(world):
     answer = await world.api.create(TOKEN, {"metadata": {"uid": "x"}, "spec": {}}, status=409)
     assert "does not match the UID of the service account" in answer["message"]
     answer = await world.api.create(TOKEN, {"kind": "Pod", "apiVersion": "v1"}, status=400)
-    assert "this path serves authentication.k8s.io/v1 TokenRequest" in answer["message"]
+    assert "cannot be handled as a TokenRequest" in answer["message"]
     assert (await world.api.get(TOKEN, status=405))["reason"] == "MethodNotAllowed"
