@@ -24,6 +24,7 @@ from cloudwright.apiserver.config import CoreConfig, StoreConfig
 from cloudwright.apiserver.core import ApiCore
 from cloudwright.apiserver.server import FaceConfig, Serving, serve
 from cloudwright.apiserver.store.sqlite import open_store
+from cloudwright.model.streams import PodStreams
 
 TIMEOUT = 60.0
 ROOT_CA = "kube-root-ca.crt"
@@ -179,7 +180,11 @@ class Lines:
 
 @asynccontextmanager
 async def world(
-    directory: Path, *, face: dict[str, Any] | None = None, core: dict[str, Any] | None = None
+    directory: Path,
+    *,
+    face: dict[str, Any] | None = None,
+    core: dict[str, Any] | None = None,
+    streams: PodStreams | None = None,
 ) -> AsyncIterator[World]:
     """A served API with ``FaceConfig`` and ``CoreConfig`` as given."""
     paths = Paths.find(str(directory))
@@ -196,6 +201,7 @@ async def world(
                 pki=pki,
                 authenticator=known.authenticator,
                 authorizer=authorizer,
+                streams=streams,
             ) as serving,
         ):
             yield World(serving, made, pki, TokenFile.of(paths))

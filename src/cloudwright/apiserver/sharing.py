@@ -1,8 +1,8 @@
 """What another API server on the same store writes, taken over by this one.
 
 Objects come through the store. What a core derives from them and keeps in memory (what is served,
-which Service addresses are taken) follows the store's events here. A store that only this process
-writes needs none of it.
+which Service addresses and node ports are taken) follows the store's events here. A store that only
+this process writes needs none of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from cloudwright._base import logs
-from cloudwright.apiserver import definitions, encoding
+from cloudwright.apiserver import definitions, encoding, services
 from cloudwright.apiserver.errors import StoreError
 from cloudwright.apiserver.registry import storage_of
 from cloudwright.apiserver.store.interface import Event
@@ -38,7 +38,12 @@ class Follower:
         if event.key.startswith(definitions.STORAGE):
             self._definition(encoding.decode(event.value), event.deleted)
         elif event.key.startswith(_SERVICES):
-            self._service(encoding.decode(event.value), event.deleted)
+            service = encoding.decode(event.value)
+            before = encoding.decode(event.previous) if event.previous else {}
+            if event.deleted:
+                before = before or service
+                service = {"metadata": service["metadata"]}
+            self._service(service, before)
 
     def lost(self) -> None:
         """Load everything anew, soon."""
@@ -68,7 +73,7 @@ class Follower:
         for crd in kept:
             self._definition(crd, False)
         for record in (await core.store.page(_SERVICES)).records:
-            self._service(encoding.decode(record.value), False)
+            self._service(encoding.decode(record.value), {})
 
     def _definition(self, crd: Object, deleted: bool) -> None:
         registry = self._core.registry
@@ -82,19 +87,32 @@ class Follower:
         ):
             registry.remove(group, plural)
 
-    def _service(self, service: Object, deleted: bool) -> None:
-        address = (service.get("spec") or {}).get("clusterIP") or "None"
-        if address == "None":
-            return
+    def _service(self, service: Object, before: Object) -> None:
+        """Take over the addresses and node ports that a Service has now; ``before`` is what it had
+        (its last state when it is deleted, and ``service`` is then only its metadata).
+        """
         addresses, holder = self._core.addresses, uid_of(service)
-        if deleted:
-            addresses.release(address, holder)
-        elif addresses.problem(address, holder) is None:
-            addresses.take(address, holder)
-        else:
-            _log.error(
-                "two Services have one address", extra={"address": address, "service": holder}
-            )
+        ports = addresses.node_ports
+        spec, had = service.get("spec") or {}, before.get("spec") or {}
+        wanted, numbers = _address(spec), services.numbers(spec)
+        if _address(had) != wanted:
+            addresses.release(_address(had), holder)
+        for number in set(services.numbers(had)) - set(numbers):
+            ports.release(number, holder)
+        if wanted and addresses.problem(wanted, holder) is None:
+            addresses.take(wanted, holder)
+        elif wanted:
+            _log.error("two Services have one address", extra={"address": wanted, "uid": holder})
+        for number in numbers:
+            if ports.problem(number, holder) is None:
+                ports.take(number, holder)
+            else:
+                _log.error("two Services have one port", extra={"port": number, "uid": holder})
+
+
+def _address(spec: Object) -> str:
+    found = str(spec.get("clusterIP") or "")
+    return "" if found == "None" else found
 
 
 def _plural_of(crd: Object) -> tuple[str, str]:

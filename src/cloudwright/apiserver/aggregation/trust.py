@@ -31,6 +31,7 @@ _log = logs.get("apiserver.aggregation")
 NAMESPACE, NAME, CLIENT = "kube-system", "extension-apiserver-authentication", "front-proxy-client"
 _USER = User("system:apiserver", (ADMINISTRATORS,))
 _RETRY_SECONDS = 5.0
+_AUTHORITIES = ("client-ca-file", "requestheader-client-ca-file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,23 @@ async def _ensure(core: ApiCore, data: dict[str, str]) -> None:
             "data": data,
         }
         await writes.create(core, _call(core, "POST", wish), wish)
-    elif encoding.decode(held.value).get("data") != data:
+        return
+    found = encoding.decode(held.value)
+    if _merged(found, data) != found:
         call = _call(core, "PUT", None)
-        await writes.change(core, call, lambda old: {**old, "data": data}, attempts=5)
+        await writes.change(core, call, lambda old: _merged(old, data), attempts=5)
+
+
+def _merged(old: Object, data: dict[str, str]) -> Object:
+    """``old`` with what is ours. Authorities that others published stay trusted: another API
+    server on the same store has its own.
+    """
+    before = old.get("data") or {}
+    found = {**before, **data}
+    for name in _AUTHORITIES:
+        kept = str(before.get(name) or "")
+        found[name] = kept if data[name].strip() in kept else kept + data[name]
+    return {**old, "data": found}
 
 
 def _call(core: ApiCore, method: str, body: Object | None) -> calls.Call:
