@@ -19,6 +19,7 @@ from cloudwright.network.netlink import (
     new_bridge,
     new_veth,
 )
+from cloudwright.network.policy import text
 
 _SYSCTL = Path("/proc/sys/net")
 _POD_SYSCTLS = (
@@ -171,14 +172,14 @@ class BridgeDatapath:
 
     # one pod
 
-    def attach(self, plan: PodPlan) -> None:
+    def attach(self, plan: PodPlan, policy: str = "") -> None:
         """Make the pod's namespace with rules first, then its link, so that no packet ever meets
         a pod without rules.
         """
         config = self._config
         path = config.netns_dir / plan.netns
         fresh = netns.ensure(path)
-        wired = netns.inside(str(path), lambda: self._prepare_inside(fresh))
+        wired = netns.inside(str(path), lambda: self._prepare_inside(fresh, policy))
         with Netlink() as kernel, LinkChanges() as changes:
             self._join(kernel, plan, path, wired)
             netns.inside(str(path), lambda: self._configure_inside(plan))
@@ -202,10 +203,11 @@ class BridgeDatapath:
         kernel.set_link(name, f"put {plan.veth} on {config.bridge}")
         kernel.set_link(change_link(host_side.index, up=True), f"bring up {plan.veth}")
 
-    def _prepare_inside(self, fresh: bool) -> bool:
+    def _prepare_inside(self, fresh: bool, policy: str) -> bool:
         """Rules, sysctls, loopback; whether the pod's end of a veth pair is there already."""
         config = self._config
-        nft.load(rules.pod(config, fresh=fresh), program=config.nft)
+        policy = policy if fresh else text.replacing(policy)
+        nft.load(rules.pod(config, fresh=fresh) + policy, program=config.nft)
         for name, value in _POD_SYSCTLS:
             write_sysctl(name, value)
         with Netlink() as kernel:

@@ -19,8 +19,10 @@ class Datapath(Protocol):
     def start(self, egress: Collection[IPv4Address]) -> None:
         """Make what all pods share; ``egress`` are the addresses that may leave the machine."""
 
-    def attach(self, plan: PodPlan) -> None:
-        """Make a pod's namespace, link, address and rules as planned."""
+    def attach(self, plan: PodPlan, policy: str = "") -> None:
+        """Make a pod's namespace, link, address and rules as planned; ``policy`` is the table of
+        its NetworkPolicies, there before the link.
+        """
 
     def detach(self, plan: PodPlan) -> None:
         """Remove all of it; what is missing is fine."""

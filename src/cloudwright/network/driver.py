@@ -4,12 +4,12 @@ lease store. The kernel and the disk are only touched in worker threads.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -40,6 +40,19 @@ _PARALLEL = 4
 """More only queue at the kernel's one lock for links."""
 
 
+class Guard(Protocol):
+    """Knows each pod's NetworkPolicies (``policy.control``)."""
+
+    def know(self, leases: Iterable[Lease]) -> None:
+        """These pods were there before."""
+
+    def admitted(self, lease: Lease) -> AbstractAsyncContextManager[str]:
+        """The policy table that a pod needs before its link."""
+
+    def left(self, uid: str) -> None:
+        """The pod is going."""
+
+
 class BridgeNetwork:
     """The pod network of this machine; implements ``node.ports.PodNetwork``.
 
@@ -52,10 +65,12 @@ class BridgeNetwork:
         *,
         clock: Clock | None = None,
         datapath: Callable[[NetworkConfig, LeaseStore], Datapath] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.config = config
         self._clock = clock or SystemClock()
         self._build = datapath or _bridge
+        self._guard = guard
         self._threads = CapacityLimiter(_PARALLEL)
         self._addresses = anyio.Lock()
         self._pods: dict[str, tuple[anyio.Lock, int]] = {}
@@ -83,7 +98,10 @@ class BridgeNetwork:
             NetworkError: the kernel, nft or the lease file refused.
         """
         await self._thread(self._start)
-        vitals.LEASES.set(len(await self._thread(self._store.leases)))
+        leases = await self._thread(self._store.leases)
+        vitals.LEASES.set(len(leases))
+        if self._guard is not None:
+            self._guard.know(leases)
 
     def _start(self) -> None:
         if self._store_ is not None:
@@ -128,7 +146,7 @@ class BridgeNetwork:
         async with self._pod(pod_uid):
             lease, fresh = await self._lease(pod_uid, namespace, name, egress)
             try:
-                await self._thread(partial(self._attach, lease))
+                await self._guarded_attach(lease)
             except BaseException:
                 vitals.FAILURES.labels("attach").inc()
                 if fresh:
@@ -138,8 +156,15 @@ class BridgeNetwork:
         vitals.ATTACH_SECONDS.observe(self._clock.monotonic() - started)
         return self._attachment(lease)
 
-    def _attach(self, lease: Lease) -> None:
-        self._datapath.attach(plan_pod(self.config, lease))
+    async def _guarded_attach(self, lease: Lease) -> None:
+        if self._guard is None:
+            await self._thread(partial(self._attach, lease, ""))
+            return
+        async with self._guard.admitted(lease) as policy:
+            await self._thread(partial(self._attach, lease, policy))
+
+    def _attach(self, lease: Lease, policy: str) -> None:
+        self._datapath.attach(plan_pod(self.config, lease), policy)
         if lease.egress:
             self._datapath.allow_egress(lease.ip)
 
@@ -197,6 +222,8 @@ class BridgeNetwork:
             self._store.release(lease.pod_uid, self._clock.monotonic())
             return len(self._store.leases())
 
+        if self._guard is not None:
+            self._guard.left(lease.pod_uid)
         await self._thread(unlink)
         async with self._addresses:
             vitals.LEASES.set(await self._thread(release))

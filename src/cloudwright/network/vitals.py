@@ -17,3 +17,9 @@ ORPHANS = Counter(
     "cloudwright_network_orphans_removed",
     "Links, namespaces and leases of no pod that were removed.",
 )
+ISOLATED = Gauge("cloudwright_network_isolated_pods", "Pods that a NetworkPolicy selects.")
+POLICY_SECONDS = Histogram(
+    "cloudwright_network_policy_seconds",
+    "Time to replace the policy table of one pod.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)

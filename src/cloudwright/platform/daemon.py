@@ -249,6 +249,7 @@ async def _start_parts(
     await parts.mesh.start()
     watch = MeshWatch(parts.mesh, client_of(core, policy.MESH))
     group.start_soon(_guarded, "mesh", watch.run)
+    group.start_soon(_guarded, "network policies", parts.policies.run)
     ready.step("opening the gateway")
     await _gateway(config, parts)
     ready.step("starting the controllers")

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 
 from cloudwright._base.paths import Paths
 from cloudwright.apiserver.authn import AUTHENTICATED
+from cloudwright.apiserver.authz import policy
 from cloudwright.apiserver.authz.nodes import NODES
 from cloudwright.apiserver.authz.nodes import PREFIX as NODE_PREFIX
 from cloudwright.apiserver.config import CoreConfig, StoreConfig
@@ -25,6 +26,7 @@ from cloudwright.mesh.hooks import MeshHooks
 from cloudwright.model.streams import PodStreams
 from cloudwright.network.config import ApiDoor, NetworkConfig
 from cloudwright.network.driver import BridgeNetwork
+from cloudwright.network.policy.control import PolicyControl
 from cloudwright.node import ports
 from cloudwright.node.agent import NodeAgent
 from cloudwright.node.config import NodeConfig
@@ -93,6 +95,7 @@ class Parts:
     images: Images
     runtime: RuntimeEngine
     network: BridgeNetwork
+    policies: PolicyControl
     mesh: MeshControl
     hooks: MeshHooks
     node: NodeAgent
@@ -103,7 +106,9 @@ def assemble(paths: Paths, config: PlatformConfig, core: ApiCore) -> Parts:
     """Make the parts; nothing is started yet."""
     images = Images(ContentStore(paths.images))
     runtime = RuntimeEngine(runtime_config(paths), images)
-    network = BridgeNetwork(network_config(paths, config))
+    pod_network = network_config(paths, config)
+    policies = PolicyControl(pod_network, client_of(core, policy.NETWORK))
+    network = BridgeNetwork(pod_network, guard=policies)
     mesh_config = MeshConfig(
         paths,
         trust_domain=config.trust_domain,
@@ -120,7 +125,7 @@ def assemble(paths: Paths, config: PlatformConfig, core: ApiCore) -> Parts:
         api_address=(str(next(IPv4Network(config.service_cidr).hosts())), API_PORT),
     )
     node = NodeAgent(node_client(core, config.node), runtime, network, mesh, hooks, node_config)
-    return Parts(images, runtime, network, mesh, hooks, node, NodeStreams(node))
+    return Parts(images, runtime, network, policies, mesh, hooks, node, NodeStreams(node))
 
 
 def _fits(

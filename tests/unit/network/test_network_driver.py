@@ -35,7 +35,7 @@ class Remembering:
     def start(self, egress: Collection[IPv4Address]) -> None:
         self.started_with = set(egress)
 
-    def attach(self, plan: PodPlan) -> None:
+    def attach(self, plan: PodPlan, policy: str = "") -> None:
         self.calls.append(f"attach {plan.pod_uid}")
         self.pods[plan.pod_uid] = plan
         self.on_attach(plan)

@@ -23,6 +23,7 @@ AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 VIEWERS = "cloudwright:viewers"
 OPERATOR = "system:cloudwright:operator"
 MESH = "system:cloudwright:mesh"
+NETWORK = "system:cloudwright:network"
 STORAGE = "system:cloudwright:node-storage"
 SCHEDULER = "system:kube-scheduler"
 READ = ("get", "list", "watch")
@@ -96,6 +97,7 @@ def _our_roles(upstreams: dict[str, Object]) -> list[Object]:
         cluster_role("system:cloudwright:viewers", _viewer_rules(), "cloudwright-viewers"),
         cluster_role(OPERATOR, _operator_rules(upstreams)),
         cluster_role(MESH, _mesh_rules()),
+        cluster_role(NETWORK, _network_rules()),
         cluster_role(STORAGE, _storage_rules()),
     ]
 
@@ -151,6 +153,14 @@ def _mesh_rules() -> list[Object]:
     ]
 
 
+def _network_rules() -> list[Object]:
+    return [
+        rule(READ, "", "pods", "namespaces"),
+        rule(READ, "networking.k8s.io", "networkpolicies"),
+        rule(("create", "patch"), "", "events"),
+    ]
+
+
 def _storage_rules() -> list[Object]:
     """What a node needs to remove the data of its local volumes, beside ``system:node``."""
     return [rule((*READ, "patch"), "", "persistentvolumes")]
@@ -161,6 +171,7 @@ def _our_bindings() -> list[Object]:
         (VIEWERS, "Group", VIEWERS),
         (OPERATOR, "User", OPERATOR),
         (MESH, "User", MESH),
+        (NETWORK, "User", NETWORK),
         (STORAGE, "Group", "system:nodes"),
     )
     return [
