@@ -54,7 +54,9 @@ spec:
             - rule: "has(self.dnsNames) || has(self.commonName)"
               message: "dnsNames or commonName must be given"
             - rule: "!has(self.renewBefore) || self.renewBefore < self.duration"
-              messageExpression: "'renewBefore must be less than ' + string(self.duration)"
+              messageExpression: >-
+                'renewBefore must be less than ' +
+                (self.duration == duration('86400s') ? '86400s' : 'duration')
               fieldPath: .renewBefore
             properties:
               secretName: {type: string, maxLength: 253}
