@@ -36,6 +36,8 @@ from tests.peers.processes import NotStarted, cpu_seconds, memory
 from tests.peers.real import real_cluster
 
 SETTLE_SECONDS = 5.0
+PAUSE_SECONDS = 30.0
+"""After which a store that is left alone should have given its space back."""
 MEBI = 1 << 20
 Result = dict[str, float]
 
@@ -238,7 +240,7 @@ class Bench:
                     cluster, "update", clients=32, count=self.updates, prefix="fill",
                     objects=1000, limit="60m",
                 )  # fmt: skip
-            settle()
+            time.sleep(PAUSE_SECONDS)
             for cluster in pair:
                 with Client(cluster) as client:
                     live = len(client.send("GET", "/api/v1/namespaces/default/configmaps").body)

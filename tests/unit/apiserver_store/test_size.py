@@ -130,6 +130,22 @@ async def test_the_write_ahead_log_is_bounded_while_lists_are_read(tmp_path: Pat
     assert wal < 8 * 1024 * 1024
 
 
+async def test_the_write_ahead_log_goes_when_writes_pause(tmp_path: Path) -> None:
+    async with opened(tmp_path, synchronous="OFF") as store:
+        for number in range(100):
+            await put(store, f"/p/{number}", "x" * 4000)
+        log = tmp_path / "store.db-wal"
+        await store.compact()
+        assert log.stat().st_size > 0, "writes may go on"
+        await store.compact()
+        assert log.stat().st_size == 0
+        assert store.statistics.wal_bytes == 0
+        await put(store, "/p/1", "new")
+        assert (await store.check()).problems == []
+        found = await store.get("/p/1")
+        assert found is not None
+
+
 async def test_the_books_agree_with_the_file(tmp_path: Path) -> None:
     rng = random.Random(3)
     async with opened(tmp_path, synchronous="OFF") as store:

@@ -123,9 +123,12 @@ class Compactor:
             self._densest = (self._number("PRAGMA page_count") - free) * self._page_bytes
         return True
 
-    def checkpoint(self) -> None:
-        """Write the write-ahead log back to the file, so that the next write begins it anew."""
-        self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    def checkpoint(self, *, empty: bool = False) -> None:
+        """Write the write-ahead log back to the file, so that the next write begins it anew.
+        ``empty``: give its space back too; later writes pay for having it grow again.
+        """
+        how = "TRUNCATE" if empty else "PASSIVE"
+        self._database.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
         self.measure()
 
     def tell(self) -> None:

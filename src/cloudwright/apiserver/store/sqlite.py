@@ -78,6 +78,8 @@ class SqliteStore:
         self._wake = anyio.Event()
         self._closing = False
         self._compared: dict[str, int] = {}
+        self._seen = -1
+        """The newest revision when space was given back last: writes paused if it is that still."""
         self._disk = Worker()
         self._lists = Worker()
         self._lock = schema.lock(config.path)
@@ -444,7 +446,8 @@ class SqliteStore:
                 self._dropped = target
             if shrink:
                 await self._in_steps(self._compactor.shrink)
-                await self._on_disk(self._compactor.checkpoint)
+                quiet, self._seen = self._seen == self._last, self._last
+                await self._on_disk(partial(self._compactor.checkpoint, empty=quiet))
         except sqlite3.Error as error:
             self._undo()
             _log.warning("compaction failed, will retry", extra={"why": str(error)})
