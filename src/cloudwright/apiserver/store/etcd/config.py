@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from cloudwright._base.errors import UsageError
 
@@ -49,29 +49,32 @@ def parse(text: str) -> EtcdConfig:
     Raises:
         UsageError: it is not of this form.
     """
-    parts = urlsplit(text)
-    words = parse_qs(parts.query, keep_blank_values=True)
+    # By hand: a list of several hosts is no authority that urllib takes.
+    scheme, _, rest = text.partition("://")
+    place, _, query = rest.partition("?")
+    hosts, slash, path = place.partition("/")
+    words = parse_qs(query, keep_blank_values=True)
     strange = [name for name in words if name not in _FILES]
     form = "write etcd://HOST:PORT[,HOST:PORT][/PREFIX][?ca=FILE&cert=FILE&key=FILE]"
-    if parts.scheme not in ("etcd", "etcds"):
+    if scheme not in ("etcd", "etcds"):
         raise UsageError(f"{text!r} is not an etcd store", hint=form)
     if strange:
         raise UsageError(f"{text!r}: there is no setting {strange[0]!r}", hint=form)
-    endpoints = tuple(filter(None, parts.netloc.split(",")))
+    endpoints = tuple(filter(None, hosts.split(",")))
     for endpoint in endpoints:
         _, colon, port = endpoint.rpartition(":")
         if not colon or not port.isdigit() or not 0 < int(port) < 65536 or "@" in endpoint:
             raise UsageError(f"{text!r}: {endpoint!r} is not HOST:PORT", hint=form)
     files = {name: Path(words[name][0]) for name in words if words[name][0]}
-    for path in files.values():
-        if not path.is_file():
-            raise UsageError(f"{text!r}: there is no file {path}")
+    for file in files.values():
+        if not file.is_file():
+            raise UsageError(f"{text!r}: there is no file {file}")
     if not endpoints or ("cert" in files) != ("key" in files):
         raise UsageError(f"{text!r}: endpoints are missing, or one of cert and key", hint=form)
     return EtcdConfig(
         endpoints,
-        prefix=parts.path.rstrip("/") or PREFIX,
-        tls=parts.scheme == "etcds" or bool(files),
+        prefix=f"{slash}{path}".rstrip("/") or PREFIX,
+        tls=scheme == "etcds" or bool(files),
         ca=files.get("ca"),
         cert=files.get("cert"),
         key=files.get("key"),
