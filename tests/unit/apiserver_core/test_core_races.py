@@ -95,6 +95,19 @@ async def test_no_instance_outlives_its_definition(api: kit.Api) -> None:
         assert await api.core.store.count(STORED) == 0
 
 
+async def test_a_deletion_that_failed_half_way_goes_on_when_asked_again(api: kit.Api) -> None:
+    name = "widgets.shop.example.com"
+    await api.create(DEFINITIONS, DEFINITION)
+    await api.create(WIDGETS, widget("one"))
+    api.core.cleaning[name] = False  # as if the instances were being deleted, and that failed
+    await api.delete(f"{DEFINITIONS}/{name}")
+    del api.core.cleaning[name]
+    await api.get(f"{WIDGETS}/one")
+    await api.delete(f"{DEFINITIONS}/{name}")
+    await api.get(f"{DEFINITIONS}/{name}", status=404)
+    assert await api.core.store.count(STORED) == 0
+
+
 async def test_a_definition_that_another_server_deletes_takes_nothing_new(api: kit.Api) -> None:
     """What is served is learned a moment later; what is written is guarded all the same."""
     await api.create(DEFINITIONS, DEFINITION)

@@ -147,6 +147,8 @@ async def _attempt(
     core.marking(call, obj)
     template = encoding.template(encoding.stored(call.served, obj))
     if dry_run or template.stamp(record.revision) == record.value:
+        if not dry_run:
+            await core.marked(call, obj)  # again: the first time may have failed half way
         return record._replace(value=template.stamp(record.revision))
     txn = Txn((Compare(record.key, record.revision),), Write(record.key, template))
     outcome = await core.store.commit(txn)
