@@ -30,7 +30,7 @@ from cloudwright.apiserver.identity import Attributes, Authorizer, User
 from cloudwright.apiserver.managed import Ownership
 from cloudwright.apiserver.namespaces import Places
 from cloudwright.apiserver.registry import Registry
-from cloudwright.apiserver.special import JobWrite, NamespaceWrite, Special
+from cloudwright.apiserver.special import JobWrite, NamespaceWrite, PodWrite, Special
 from cloudwright.apiserver.status import failure_reply
 from cloudwright.apiserver.store.interface import Store
 from cloudwright.apiserver.verbs import show, table
@@ -195,6 +195,8 @@ class ApiCore:
             from cloudwright.apiserver.services import ServiceWrite
 
             return ServiceWrite(self.addresses, new, old)
+        if old is not None and _changes_pod(call):
+            return PodWrite(new, old)
         if call.plural == "jobs" and call.group == "batch" and old is None:
             return JobWrite(new)
         if call.plural == "certificatesigningrequests":
@@ -278,3 +280,10 @@ class ApiCore:
 
 def _is_definition(call: Call) -> bool:
     return call.plural == _DEFINITION.plural and call.group == _DEFINITION.group
+
+
+def _changes_pod(call: Call) -> bool:
+    """Whether it is an ordinary change of a pod, by none of its subresources."""
+    if call.plural != "pods" or call.group or call.subresource:
+        return False
+    return call.verb in ("update", "patch")

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cloudwright.apiserver import namespaces
-from cloudwright.model import kinds, resources
+from cloudwright.model import fields, kinds, resources
 from cloudwright.model.fields import FieldError
 from cloudwright.model.objects import Object
 
@@ -48,6 +48,21 @@ class Special:
         """The write is durable."""
 
 
+class PodWrite(Special):
+    """A pod is given to a node by its ``binding`` alone, not by an update."""
+
+    def __init__(self, new: Object, old: Object) -> None:
+        self._moved = _node(new) != _node(old)
+
+    def errors(self) -> Sequence[FieldError]:
+        """Refuse another node."""
+        if not self._moved:
+            return ()
+        from cloudwright.model.kinds.pod import FIXED
+
+        return [fields.forbidden("spec", FIXED)]
+
+
 class JobWrite(Special):
     """A new Job selects its pods, and marks them so."""
 
@@ -66,3 +81,7 @@ class NamespaceWrite(Special):
                 new["spec"] = old.get("spec", {})
             labels = new["metadata"].setdefault("labels", {})
             labels["kubernetes.io/metadata.name"] = new["metadata"]["name"]
+
+
+def _node(pod: Object) -> str:
+    return str((pod.get("spec") or {}).get("nodeName") or "")

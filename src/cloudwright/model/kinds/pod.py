@@ -20,12 +20,13 @@ from cloudwright.model.objects import Object
 from cloudwright.model.pods import quality_of_service
 
 _MOST = (1 << 31) - 1
-_FIXED = (
+FIXED = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set "
     "to 1 if it was previously negative)"
 )
+"""What is said of a change of anything else."""
 _HOST = {
     "hostNetwork": "every pod has a network of its own: use a Service or a Route to be reached",
     "hostPID": "every pod has processes of its own",
@@ -133,7 +134,7 @@ def _check(pod: Object, old: Object | None) -> list[FieldError]:
             message = "pod updates may not add or remove containers"
             return [fields.forbidden(f"spec.{kind}", message)]
     if _rest(spec, before) != _rest(before, before):
-        return [fields.forbidden("spec", _FIXED)]
+        return [fields.forbidden("spec", FIXED)]
     found = spec_errors(spec, "spec")
     gates = members(before, "schedulingGates")
     if any(gate not in gates for gate in members(spec, "schedulingGates")):

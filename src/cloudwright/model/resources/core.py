@@ -53,9 +53,7 @@ REPLICATION_CONTROLLER = resource(
 RESOURCE_QUOTA = resource("v1", "ResourceQuota", "resourcequotas", short="quota", subs="status")
 SECRET = resource("v1", "Secret", "secrets")
 SERVICE_ACCOUNT = resource("v1", "ServiceAccount", "serviceaccounts", short="sa")
-SERVICE = resource(
-    "v1", "Service", "services", short="svc", categories="all", subs="status proxy"
-)
+SERVICE = resource("v1", "Service", "services", short="svc", categories="all", subs="status proxy")
 BINDING = resource("v1", "Binding", "bindings", verbs=("create",))
 """Only written: it binds a pod. Not among the kinds that are stored."""
 

@@ -95,8 +95,11 @@ def invalid_workloads(s: Session) -> None:
     apps, batch = "apps/v1", "batch/v1"
     never = {"containers": pod()["spec"]["containers"], "restartPolicy": "Never"}
     job: dict[str, Any] = {"metadata": {"name": "j"}, "spec": {"template": template(never)}}
-    cron: dict[str, Any] = {"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "jobTemplate": {
-        "spec": {"template": template(never)}}}}  # fmt: skip
+    jobs = {"spec": {"template": template(never)}}
+    cron: dict[str, Any] = {
+        "metadata": {"name": "c"},
+        "spec": {"schedule": "* * * * *", "jobTemplate": jobs},
+    }
     stateful = workload(serviceName="s")
     bodies: dict[str, tuple[str, str, dict[str, Any]]] = {
         "empty": ("deployments", apps, {"metadata": {"name": "w"}}),
