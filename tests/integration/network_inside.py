@@ -506,6 +506,7 @@ async def test_the_kernel_offers_what_the_doctor_looks_for() -> None:
         "bridge",
         "nftables",
         "nftables nat",
+        "nftables reject",
     }
     assert [item.name for item in found if not item.works] == []
     assert traces() == before

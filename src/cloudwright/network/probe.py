@@ -28,6 +28,15 @@ _NAT = """table inet cloudwright_probe_nat {
 	}
 }
 """
+_POLICY = """table inet cloudwright_probe_policy {
+	chain c {
+		type filter hook prerouting priority -150
+		ct direction reply accept
+		meta l4proto tcp reject with tcp reset
+		reject with icmpx admin-prohibited
+	}
+}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,11 @@ def _try_all() -> list[Feature]:
             "nftables nat",
             lambda: nft.load(_NAT),
             "the kernel needs nf_tables, nft_nat and nft_redir (modprobe nft_redir)",
+        ),
+        _try(
+            "nftables reject",
+            lambda: nft.load(_POLICY),
+            "NetworkPolicies need nft_ct and nft_reject_inet (modprobe nft_reject_inet)",
         ),
     ]
 

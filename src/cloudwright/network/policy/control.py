@@ -14,6 +14,7 @@ from time import perf_counter
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import checkpoint
 
 from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError
@@ -95,6 +96,7 @@ class PolicyControl:
         world = self._world()
         async with anyio.create_task_group() as group:
             for uid in list(self._leases):
+                await checkpoint()  # many pods: others of this loop get their turn
                 if self._differs(world, uid) is not None:
                     group.start_soon(one, uid)
         vitals.ISOLATED.set(sum(1 for found in self._loaded.values() if found))
@@ -128,7 +130,8 @@ class PolicyControl:
                 vitals.FAILURES.labels("policy").inc()
                 _log.error("the policy of pod %s is not in place: %s", uid, error)
                 return False
-            self._loaded[uid] = wanted
+            if uid in self._leases:
+                self._loaded[uid] = wanted
             vitals.POLICY_SECONDS.observe(perf_counter() - started)
             return True
 
@@ -154,7 +157,8 @@ class PolicyControl:
         await self._synced.wait()
         uid = lease.pod_uid
         async with self._lock(uid):
-            await self._read(lease)
+            with self._state.reading():
+                await self._read(lease)
             self._leases[uid] = lease.ip
             rules = rules_of(self._world(), uid)
             wanted = text.table(rules, lease.ip, self._config.node_address)

@@ -7,7 +7,7 @@ pods have no others: IPv6 blocks match nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_network
 from typing import Any
 
@@ -97,6 +97,8 @@ class World:
     """Of pods, by uid; a pod without one is nobody's peer."""
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by name."""
+    found: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    """Selections that were made before: policies are asked once for each pod they select."""
 
 
 def pod_of(obj: Object) -> Pod:
@@ -232,13 +234,17 @@ def _addresses(
     return (*blocks, *pods)
 
 
-def _selected(world: World, namespace: str, peers: tuple[Peer, ...] | None) -> Iterator[str]:
+def _selected(world: World, namespace: str, peers: tuple[Peer, ...] | None) -> tuple[str, ...]:
     """The uids of pods with an address that one of ``peers`` selects."""
-    for uid, pod in world.pods.items():
-        if uid in world.addresses and (
-            peers is None or any(_selects(world, namespace, peer, pod) for peer in peers)
-        ):
-            yield uid
+    key = (namespace, id(peers))
+    if key not in world.found:
+        world.found[key] = tuple(
+            uid
+            for uid, pod in world.pods.items()
+            if uid in world.addresses
+            and (peers is None or any(_selects(world, namespace, peer, pod) for peer in peers))
+        )
+    return world.found[key]
 
 
 def _selects(world: World, namespace: str, peer: Peer, pod: Pod) -> bool:

@@ -5,7 +5,8 @@ A direct read may be newer than a watch: of two revisions of an object the newer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 
 from cloudwright.client.informer import Handler
@@ -27,6 +28,9 @@ class State:
         self._versions: dict[str, int] = {}
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._notes: list[Note] = []
+        self._readers = 0
+        self._gone: set[str] = set()
+        """Uids that watches saw go while somebody was reading."""
         self._changed = changed
 
     @property
@@ -39,20 +43,35 @@ class State:
         )
 
     def world(self, addresses: Mapping[str, IPv4Address]) -> World:
-        """What decisions depend on; pods that have ended are nobody's peers."""
+        """What decisions depend on, as of now; pods that have ended are nobody's peers."""
         here = {uid: ip for uid, ip in addresses.items() if uid not in self._ended}
         policies = [policy for _, _, policy in self._policies.values()]
-        return World(policies, self.pods, here, self._namespaces)
+        return World(policies, dict(self.pods), here, dict(self._namespaces))
 
     def take_notes(self) -> list[Note]:
         """Policies with a reason and a message each, told once."""
         notes, self._notes = self._notes, []
         return notes
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a direct read goes on: what it brings may be deleted already, and be told so."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._gone.clear()
+
+    def _went(self, uid: str) -> None:
+        if self._readers:
+            self._gone.add(uid)
+
     def put_pod(self, obj: Object) -> None:
         """A pod as it is; its status matters only in that it has ended."""
         uid, version, pod = uid_of(obj), _version(obj), pod_of(obj)
-        if self._versions.get(uid, 0) > version:
+        if self._versions.get(uid, 0) > version or uid in self._gone:
             return
         self._versions[uid] = version
         if pods.is_terminal(obj) and uid not in self._ended:
@@ -64,6 +83,7 @@ class State:
 
     def _drop_pod(self, obj: Object) -> None:
         uid = uid_of(obj)
+        self._went(uid)
         self._versions.pop(uid, None)
         self._ended.discard(uid)
         if self.pods.pop(uid, None) is not None:
@@ -82,7 +102,7 @@ class State:
     def put_policy(self, obj: Object) -> None:
         """A policy as it is."""
         known, version = self._policies.get(key_of(obj)), _version(obj)
-        if known is not None and known[0] >= version:
+        if (known is not None and known[0] >= version) or uid_of(obj) in self._gone:
             return
         policy = compile_policy(obj)
         self._policies[key_of(obj)] = (version, uid_of(obj), policy)
@@ -91,6 +111,7 @@ class State:
             self._changed()
 
     def _drop_policy(self, obj: Object) -> None:
+        self._went(uid_of(obj))
         known = self._policies.get(key_of(obj))
         if known is not None and known[1] == uid_of(obj):
             del self._policies[key_of(obj)]
