@@ -249,6 +249,22 @@ def test_egress_over_tcp_and_udp(world: World) -> None:
     world.becomes(True, "bad", "http", ip, 80)
 
 
+def test_what_cannot_be_carried_is_told(world: World) -> None:
+    selected = {"matchLabels": {"app": "nobody"}}
+    world.policy("odd", podSelector=selected, ingress=[{"ports": [{"protocol": "UDP"}]}])
+    end = time.monotonic() + PATIENCE
+    while True:
+        events = world.made.get("events")["items"]
+        told = [e for e in events if e["reason"] == "NotCarried"]
+        if told:
+            break
+        assert time.monotonic() < end, world.made.daemon_log(30)
+        time.sleep(0.2)
+    assert told[0]["involvedObject"]["name"] == "odd"
+    assert told[0]["type"] == "Warning"
+    world.remove("odd")
+
+
 def test_a_killed_daemon_opens_and_closes_nothing(world: World) -> None:
     ip, made = world.services["server"], world.made
     chosen = [{"podSelector": {"matchLabels": {"app": "good"}}}]
