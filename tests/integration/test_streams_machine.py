@@ -119,7 +119,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             made.apply(pod(name, word, **more))
         made.apply(SERVICE)
         for name in ("tick", "cat", "term", "web"):
-            ready(made, name)
+            made.run("wait", f"pod/{name}", "--for", "condition=Ready", "--timeout", "90s")
         yield made
 
 
@@ -169,16 +169,6 @@ def until(true: Callable[[], Any], what: str) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not in {PATIENCE:g} s: {what}")
-
-
-def ready(made: Machine, name: str) -> None:
-    """Wait until a pod is ready."""
-
-    def is_ready() -> bool:
-        found = (made.get("pod", name).get("status") or {}).get("conditions") or []
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in found)
-
-    until(is_ready, f"pod {name} ready")
 
 
 class Terminal:
@@ -339,7 +329,7 @@ def test_cpu_and_memory_change_under_a_running_container(made: Machine) -> None:
         "limits": {"cpu": "200m", "memory": "128Mi"},
     }
     made.apply(pod("sized", "tick", resources=resources))
-    ready(made, "sized")
+    made.run("wait", "pod/sized", "--for", "condition=Ready", "--timeout", "90s")
 
     def resize(**amounts: str) -> None:
         wanted = {"name": "app", "resources": {"limits": amounts, "requests": amounts}}
@@ -366,7 +356,7 @@ def test_cpu_and_memory_change_under_a_running_container(made: Machine) -> None:
 def test_a_resize_that_does_not_fit_changes_nothing(made: Machine) -> None:
     requests = {"cpu": "50m", "memory": "64Mi"}
     made.apply(pod("wide", "tick", resources={"requests": requests}))
-    ready(made, "wide")
+    made.run("wait", "pod/wide", "--for", "condition=Ready", "--timeout", "90s")
     wanted = {"name": "app", "resources": {"requests": {"cpu": "4000", "memory": "64Mi"}}}
     patch = json.dumps({"spec": {"containers": [wanted]}})
     made.call(current(), "patch", "pod", "wide", "--subresource", "resize", "-p", patch)
@@ -400,7 +390,7 @@ def test_a_pod_is_bound_by_its_namespace_s_bindings(made: Machine) -> None:
         current(), "create", "--raw", "/api/v1/namespaces/default/bindings", "-f", "-",
         input=json.dumps(binding),
     )  # fmt: skip
-    ready(made, "unbound")
+    made.run("wait", "pod/unbound", "--for", "condition=Ready", "--timeout", "90s")
 
 
 PODS = "/api/v1/namespaces/default/pods"

@@ -3,6 +3,7 @@ use std::{
     collections::HashMap,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -130,8 +131,20 @@ impl Lane {
         (!waiting.quit).then(|| std::mem::take(&mut waiting.commands))
     }
 
-    /// Works until told to quit.
-    pub fn run(&self, config: &Config, counts: &Counts) -> io::Result<()> {
+    /// Works until told to quit. What breaks it ends the watches that it had, which are begun
+    /// again by their clients, and nothing else.
+    pub fn run(&self, config: &Config, counts: &Counts) {
+        loop {
+            let works = AssertUnwindSafe(|| self.work(config, counts));
+            match catch_unwind(works) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => eprintln!("a thread of the watch fan-out begins anew: {error}"),
+                Err(_) => {} // the panic was reported where it happened
+            }
+        }
+    }
+
+    fn work(&self, config: &Config, counts: &Counts) -> io::Result<()> {
         let mut table = Table::new(config, counts, self);
         let mut happened = Vec::with_capacity(EVENTS);
         loop {

@@ -66,7 +66,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Fan {
     lanes: Vec<Arc<Lane>>,
-    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     /// To be run by the HTTP server's thread.
     pub relay: Arc<Relay>,
 }

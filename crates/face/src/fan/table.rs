@@ -82,6 +82,21 @@ pub(super) struct Table<'a> {
     lane: &'a Lane,
 }
 
+/// Whoever is still here when the lane ends, in order or not, must not wait for ever.
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        for (topic, watchers) in self.topics.drain() {
+            for (id, watcher) in watchers {
+                self.lane.left(topic);
+                self.lane.tell(Notice::Gone(id));
+                if let Way::Stream(stream) = watcher.way {
+                    stream.abort();
+                }
+            }
+        }
+    }
+}
+
 impl<'a> Table<'a> {
     pub fn new(config: &'a Config, counts: &'a Counts, lane: &'a Lane) -> Self {
         Self {
