@@ -74,7 +74,9 @@ def _yaml_loader() -> Any:
     """A loader that understands scalars as upstream's does: times stay text, ``y`` is true."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # six times as fast
+
+    class Loader(base):  # type: ignore[misc]
         """Its tables are its own: those of ``SafeLoader`` are shared and never changed."""
 
     Loader.yaml_implicit_resolvers = {
