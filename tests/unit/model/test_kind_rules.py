@@ -142,6 +142,39 @@ def test_secrets_turn_text_into_bytes() -> None:
     assert errors(resources.SECRET, changed, made)[0].startswith("type: Invalid value")
 
 
+@pytest.mark.parametrize(
+    ("secret", "field"),
+    [
+        ({"type": "kubernetes.io/dockerconfigjson"}, "data[.dockerconfigjson]"),
+        (
+            {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "W10="}},
+            "data[.dockerconfigjson]",
+        ),
+        ({"type": "kubernetes.io/dockercfg", "data": {".dockercfg": "eA=="}}, "data[.dockercfg]"),
+        ({"type": "kubernetes.io/basic-auth"}, "data[username]"),
+        (
+            {"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}},
+            "data[ssh-privatekey]",
+        ),
+        (
+            {"type": "kubernetes.io/service-account-token"},
+            "metadata.annotations[kubernetes.io/service-account.name]",
+        ),
+    ],
+)
+def test_secrets_of_a_type_hold_what_it_says(secret: dict[str, Any], field: str) -> None:
+    found = errors(resources.SECRET, secret)
+    assert found[0].startswith(field)
+    assert "eA==" not in str(found), "contents are not shown"
+
+
+def test_secrets_that_are_whole() -> None:
+    docker = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}}
+    assert errors(resources.SECRET, docker) == []
+    basic = {"type": "kubernetes.io/basic-auth", "data": {"password": ""}}
+    assert errors(resources.SECRET, basic) == []
+
+
 def test_config_maps() -> None:
     assert errors(resources.CONFIG_MAP, {"data": {"a.toml": "x"}}) == []
     assert "data[a/b]: Invalid value" in errors(resources.CONFIG_MAP, {"data": {"a/b": ""}})[0]
