@@ -236,7 +236,7 @@ def test_several_see_what_is_printed_from_now_on(made: Machine, kubectl: str) ->
         first, second = numbers(one, 10), numbers(two, 10)
         assert first == list(range(first[0], first[0] + 10))
         assert second == list(range(second[0], second[0] + 10))
-        one.send_signal(signal.SIGINT)
+        one.terminate()  # an interrupt is ignored below a shell's background job
         one.wait(20)
         assert numbers(two, 5)
     assert restarts(made, "tick") == 0
