@@ -77,18 +77,18 @@ async def _answer(stream: ByteStream, state: h11.Connection, body: bytes) -> Ans
     if body:
         await _send(stream, state, h11.Data(data=body))
     await _send(stream, state, h11.EndOfMessage())
-    head, parts = h11.Response(status_code=500, headers=[]), list[bytes]()
+    head, whole = h11.Response(status_code=500, headers=[]), bytearray()
     while True:
         event = await _next(stream, state)
         if isinstance(event, h11.Response):
             head = event
         elif isinstance(event, h11.Data):
-            parts.append(bytes(event.data))
-            if sum(map(len, parts)) > BODY_MAX:
+            whole += event.data
+            if len(whole) > BODY_MAX:
                 raise BrokenOffError(f"the answer is longer than {BODY_MAX} bytes")
         elif isinstance(event, h11.EndOfMessage):
             kind = dict(head.headers).get(b"content-type", b"").decode(errors="replace")
-            return Answer(head.status_code, b"".join(parts), kind)
+            return Answer(head.status_code, bytes(whole), kind)
         elif not isinstance(event, h11.InformationalResponse):
             raise BrokenOffError("the connection was closed before the answer was whole")
 
@@ -127,19 +127,19 @@ async def _found(answer: Callable[[Asked], Awaitable[Answer]], asked: Asked) -> 
 
 
 async def _read(stream: ByteStream, state: h11.Connection) -> Asked | None:
-    head, parts = None, list[bytes]()
+    head, whole = None, bytearray()
     while True:
         event = await _next(stream, state)
         if isinstance(event, h11.Request):
             head = event
         elif isinstance(event, h11.Data):
-            parts.append(bytes(event.data))
-            if sum(map(len, parts)) > ASKED_MAX:
+            whole += event.data
+            if len(whole) > ASKED_MAX:
                 raise h11.RemoteProtocolError("the body is too long", error_status_hint=413)
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             url = urlsplit(head.target.decode())
             query = dict(parse_qsl(url.query, keep_blank_values=True))
-            return Asked(head.method.decode(), url.path, query, b"".join(parts))
+            return Asked(head.method.decode(), url.path, query, bytes(whole))
         else:
             return None
 

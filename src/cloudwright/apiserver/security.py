@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloudwright._base.errors import UsageError
 
@@ -74,8 +74,8 @@ def add_flags(words: argparse.ArgumentParser) -> None:
         )
 
 
-def of(given: Any) -> Security:
-    """The settings among the attributes of ``given`` (parsed flags, or the platform's config)."""
+def of(given: argparse.Namespace) -> Security:
+    """The settings among parsed flags."""
     return Security(**{one.name: getattr(given, one.name) for one in fields(Security)})
 
 

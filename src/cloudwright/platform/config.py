@@ -20,12 +20,18 @@ from typing import Any
 from cloudwright._base.environment import snapshot
 from cloudwright._base.errors import UsageError
 from cloudwright._base.files import write_atomic
+from cloudwright.apiserver.security import Security
 from cloudwright.apiserver.store.etcd import config as etcd
+
+SECURITY = frozenset(field.name for field in dataclasses.fields(Security))
+"""The settings that have the names of kube-apiserver's flags."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlatformConfig:
-    """Everything that can be chosen at ``up``. Addresses are ``HOST:PORT``."""
+class PlatformConfig(Security):
+    """Everything that can be chosen at ``up``, the API server's own settings among it. Addresses
+    are ``HOST:PORT``.
+    """
 
     api: str = "127.0.0.1:6443"
     gateway: str = "127.0.0.1:8080"
@@ -37,22 +43,6 @@ class PlatformConfig:
     bridge: str = "cw0"
     store: str = "sqlite"
     """``sqlite``, or ``etcd://HOST:PORT,…/PREFIX?ca=FILE&cert=FILE&key=FILE``."""
-    audit_policy: str = ""
-    """A policy file (``audit.k8s.io/v1``), or ``default``; events go to ``STATE/audit/audit.log``.
-    Empty: nothing is audited. This and what follows: ``apiserver.security.Security``."""
-    audit_webhook_config_file: str = ""
-    audit_webhook_batch_max_size: int = 400
-    audit_webhook_batch_max_wait: str = "1s"
-    authentication_config: str = ""
-    """A file of further issuers of tokens (``apiserver.config.k8s.io/v1``)."""
-    authentication_token_webhook_config_file: str = ""
-    authentication_token_webhook_cache_ttl: str = "2m"  # noqa: S105
-    authorization_config: str = ""
-    authorization_mode: str = ""
-    authorization_webhook_config_file: str = ""
-    authorization_webhook_cache_authorized_ttl: str = "5m"
-    authorization_webhook_cache_unauthorized_ttl: str = "30s"
-    encryption_provider_config: str = ""
     gateway_api: str = ""
     """``standard``: the definitions of the Gateway API's standard channel are there from the
     start (``cloudwright.model.gateway``). Empty: they are not."""

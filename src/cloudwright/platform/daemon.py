@@ -182,20 +182,19 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         store = await stack.enter_async_context(
             open_any(config.store, store_config(paths), SystemClock())
         )
-        secured = security.of(config)
-        store = await stack.enter_async_context(security.sealed(secured, store, paths.pki))
+        store = await stack.enter_async_context(security.sealed(config, store, paths.pki))
         authorizer = await stack.enter_async_context(
-            security.authorizer(secured, store, SystemClock())
+            security.authorizer(config, store, SystemClock())
         )
         core = await stack.enter_async_context(
             bootstrap.running(store, authorizer, config=core_config(config))
         )
         authority = Pki(paths.pki).ca.certificate_pem
         await stack.enter_async_context(aggregator.running(core, paths.pki, authority))
-        known = await stack.enter_async_context(identities.running(core, paths, authority, secured))
+        known = await stack.enter_async_context(identities.running(core, paths, authority, config))
         await stack.enter_async_context(
             auditing.running(
-                core, secured.audit_policy, paths.state / "audit" / "audit.log", webhook=secured
+                core, config.audit_policy, paths.state / "audit" / "audit.log", webhook=config
             )
         )
         parts = assemble(paths, config, core)

@@ -17,12 +17,13 @@ from cloudwright.cli.terminal import Progress, Terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of ``up``; each is also ``CLOUDWRIGHT_<NAME>`` and a key of config.toml."""
-    from cloudwright.platform.config import PlatformConfig
+    from cloudwright.platform.config import SECURITY, PlatformConfig
 
     parser.add_argument("--foreground", action="store_true", help="stay in this terminal")
     settings = parser.add_argument_group("settings")
+    security = parser.add_argument_group("settings as kube-apiserver's")
     for field in dataclasses.fields(PlatformConfig):
-        settings.add_argument(
+        (security if field.name in SECURITY else settings).add_argument(
             f"--{field.name.replace('_', '-')}",
             metavar=type(field.default).__name__.upper(),
             help=f"default {field.default!r}",
