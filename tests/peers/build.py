@@ -4,7 +4,7 @@
     scripts/peers etcd kubectl      # some of them
     scripts/peers --list            # where each is, and whether it is there
 
-Each is a small Go module (``tests/standards/kubernetes/go/NAME``) that pins versions by its
+Each is a small Go module (``tests/standards/*/go/NAME``) that pins versions by its
 ``go.mod`` and ``go.sum``. A program appears in the cache whole (by rename) or not at all; a second
 builder waits for the first. What cannot be built is said with its reason, and tests that need it
 are skipped with the same words.
@@ -29,6 +29,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tests" / "standards" / "kubernetes" / "go"
+DATA_PLANE = ROOT / "tests" / "standards" / "data_plane" / "go"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cloudwright" / "peers"
 GO_PLACES = ("/usr/local/go/bin/go", "/usr/lib/go/bin/go")
 
@@ -111,6 +112,32 @@ MODULES = (
     Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, "helm.sh/helm/v4"),
     Module("controller", {"controller": "."}),
     Module("load", {"load": "."}, directory=ROOT / "benchmarks"),
+    Module(
+        "data_plane",
+        {"upstream": "./upstream", "reverse_proxy": "./reverse_proxy"},
+        directory=ROOT / "benchmarks" / "programs",
+    ),
+    Module(
+        "h2spec",
+        {"h2spec": "github.com/summerwind/h2spec/cmd/h2spec"},
+        "github.com/summerwind/h2spec",
+        directory=DATA_PLANE,
+    ),
+    Module(
+        "grpc_interop",
+        {
+            f"interop_{side}": f"google.golang.org/grpc/interop/{side}"
+            for side in ("client", "server")
+        },
+        "google.golang.org/grpc",
+        directory=DATA_PLANE,
+    ),
+    Module(
+        "ghz",
+        {"ghz": "github.com/bojand/ghz/cmd/ghz"},
+        "github.com/bojand/ghz",
+        directory=DATA_PLANE,
+    ),
 )
 _failed: dict[str, str] = {}
 

@@ -1,0 +1,1 @@
+"""The data plane judged by programs and peers that are not ours."""
