@@ -94,19 +94,31 @@ class Authority:
             except ValueError:
                 found.append(x509.DNSName(name))
         more = x509.SubjectAlternativeName(found)
-        return self._leaf("server", _name("server"), ExtendedKeyUsageOID.SERVER_AUTH, more)
+        return self._leaf("server", _name("server"), more, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(self, user: str, groups: Iterable[str] = ()) -> tuple[Path, Path]:
         """The files of a certificate and key for ``user`` (CN) in ``groups`` (O)."""
         file = f"client-{user.replace(':', '-')}"
-        return self._leaf(file, _name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._leaf(file, _name(user, groups), None, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def workload(self, name: str, identity: str, *more: str) -> tuple[Path, Path]:
+        """The files for a SPIFFE ID, as client and as server; ``more`` are DNS names."""
+        found: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity)]
+        found += [x509.DNSName(one) for one in more]
+        return self._leaf(
+            f"workload-{name}",
+            x509.Name([]),
+            x509.SubjectAlternativeName(found),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+        )
 
     def _leaf(
         self,
         file: str,
         subject: x509.Name,
-        usage: x509.ObjectIdentifier,
         names: x509.SubjectAlternativeName | None,
+        *usage: x509.ObjectIdentifier,
     ) -> tuple[Path, Path]:
         certificate, key_file = self.directory / f"{file}.crt", self.directory / f"{file}.key"
         if not certificate.exists():
@@ -114,11 +126,12 @@ class Authority:
             issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
             builder = (
                 _builder(subject, self._subject, key)
-                .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+                .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
                 .add_extension(issuer, critical=False)
             )
             if names is not None:
-                builder = builder.add_extension(names, critical=False)
+                # RFC 5280, 4.2.1.6: critical when there is no subject.
+                builder = builder.add_extension(names, critical=not subject.rdns)
             made = builder.sign(self._key, hashes.SHA256())
             write_key(key_file, key)
             certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))

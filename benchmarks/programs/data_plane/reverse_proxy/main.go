@@ -1,7 +1,7 @@
 // Command reverse_proxy is Go's httputil.ReverseProxy as a peer of the data plane: HTTP/1.1 and
 // HTTP/2 (clear or TLS) in, HTTP/1.1, HTTP/2 clear or mutual TLS out, everything else at defaults.
 //
-//	reverse_proxy -listen 127.0.0.1:8080 -upstream 127.0.0.1:9000 -protocol h1|h2|tls
+//	reverse_proxy -listen 127.0.0.1:8080 -upstream 127.0.0.1:9000 -protocol h1|h2|tls-h1|tls-h2
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 func main() {
 	listen := flag.String("listen", "", "address of the clear listener")
 	upstream := flag.String("upstream", "", "address of the upstream")
-	protocol := flag.String("protocol", "h1", "to the upstream: h1, h2 (clear) or tls (HTTP/2)")
+	protocol := flag.String("protocol", "h1", "to the upstream: h1, h2 (clear), tls-h1 or tls-h2")
 	ca := flag.String("ca", "", "roots of the upstream's certificate")
 	cert := flag.String("cert", "", "our certificate")
 	key := flag.String("key", "", "its key")
@@ -39,9 +39,10 @@ func main() {
 		transport.Protocols.SetHTTP1(true)
 	case "h2":
 		transport.Protocols.SetUnencryptedHTTP2(true)
-	case "tls":
+	case "tls-h1", "tls-h2":
 		scheme = "https"
-		transport.Protocols.SetHTTP2(true)
+		transport.Protocols.SetHTTP1(*protocol == "tls-h1")
+		transport.Protocols.SetHTTP2(*protocol == "tls-h2")
 		transport.TLSClientConfig = mutual(*ca, *cert, *key, *name)
 	default:
 		log.Fatalf("unknown protocol %q", *protocol)
