@@ -53,6 +53,11 @@ _CONVERSIONS_MAX = 64
 """Objects that one request may have converted one after the other (lists ask for all at once)."""
 
 _DEFINITION = resources.CUSTOM_RESOURCE_DEFINITION
+_SPECIAL_PLURALS = frozenset(
+    (_DEFINITION.plural, "namespaces", "services", "pods", "jobs", "certificatesigningrequests")
+)
+_SPECIAL_GROUPS = frozenset((GROUP, API_SERVICE.group))
+_NOT_SPECIAL = Special()
 __all__ = ["Answer", "ApiCore", "Handler"]
 
 
@@ -102,10 +107,16 @@ class ApiCore:
         """Let ``handler`` serve a subresource (``log``, ``exec``, ``token`` …) for every verb."""
         self._subresources[(group, plural, name)] = handler
 
-    async def handle(self, request: Request, user: User, call: Call | None = None) -> Answer:
+    async def handle(
+        self,
+        request: Request,
+        user: User,
+        call: Call | None = None,
+        wanted: Attributes | None = None,
+    ) -> Answer:
         """The answer to ``request`` by ``user``; every failure is a ``metav1.Status`` reply.
 
-        ``call``: the same request, understood before.
+        ``call``: the same request, understood before; ``wanted``: its attributes.
         """
         try:
             if len(request.body) > self.config.body_bytes_max:
@@ -114,8 +125,11 @@ class ApiCore:
             if review is not None:
                 return await reviews.answer(*review, request, user, self.authorizer, self.tokens)
             call = call or await self._understood(request, user)
-            await self.authorize(call)
-            return await self._converted(call)
+            await self.permit(user, wanted or call.attributes)
+            try:
+                return await self._handler(call)(self, call)
+            except NeedsConversionError as need:
+                return await self._converted(call, need)
         except ApiError as error:
             if call is not None and call.warnings:
                 error.headers = {**show.warning_headers(call), **error.headers}
@@ -143,14 +157,15 @@ class ApiCore:
                 await self.permit(user, wanted)
             raise
 
-    async def _converted(self, call: Call) -> Answer:
-        """The handler's answer; it runs again when a webhook had to convert something first."""
-        for _ in range(_CONVERSIONS_MAX):
+    async def _converted(self, call: Call, need: NeedsConversionError) -> Answer:
+        """The handler's answer; it runs again each time that a webhook has converted something."""
+        for _ in range(_CONVERSIONS_MAX - 1):
+            await self.conversions.ask(need)
+            call.warnings.clear()
             try:
                 return await self._handler(call)(self, call)
-            except NeedsConversionError as need:
-                await self.conversions.ask(need)
-                call.warnings.clear()
+            except NeedsConversionError as next_need:
+                need = next_need
         raise ApiError(500, "InternalError", "the conversion webhook's answers never agree")
 
     async def authorize(self, call: Call) -> None:
@@ -181,6 +196,9 @@ class ApiCore:
 
     def special(self, call: Call, new: Object, old: Object | None) -> Special:
         """What this write does beside storing the object."""
+        resource = call.served.resource
+        if resource.plural not in _SPECIAL_PLURALS and resource.group not in _SPECIAL_GROUPS:
+            return _NOT_SPECIAL
         if _is_definition(call):
             from cloudwright.apiserver.definitions import DefinitionWrite
 
@@ -205,7 +223,7 @@ class ApiCore:
             return SigningRequestWrite(call, new, old, self.clock.now())
         if call.group == API_SERVICE.group:
             return synthetic.Entry(self, call, new, old)
-        return Special()
+        return _NOT_SPECIAL
 
     def before_deletion(self, call: Call, obj: Object) -> None:
         """What an object gets when it is to be deleted, before it is marked or removed."""

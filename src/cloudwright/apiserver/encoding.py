@@ -29,9 +29,9 @@ def template(obj: Object, managed: bytes | None = None) -> Template:
     """
     metadata = {"resourceVersion": "", **obj["metadata"]}
     metadata["resourceVersion"] = ""
-    ordered = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
-    ordered.update((name, value) for name, value in obj.items() if name not in ordered)
-    raw = orjson.dumps(ordered)
+    # A member that stands twice has its first place and its last value.
+    first = {"apiVersion": None, "kind": None, "metadata": None}
+    raw = orjson.dumps({**first, **obj, "metadata": metadata})
     at = raw.index(_MARK) + len(_MARK)
     if managed is None:
         return Template(raw[:at], raw[at:])

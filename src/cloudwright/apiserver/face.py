@@ -99,21 +99,21 @@ class Face:
         """
         if "%" in request.path and _BAD_ESCAPE.search(request.path):
             return Reply(400, {"content-type": "text/plain; charset=utf-8"}, b"400 Bad Request")
-        accept = request.headers.get("accept", "")
+        answer = self._answer if self._core.audit is None else self._audited
         if is_proxied(request.path):
-            return await self._audited(request, peer)
-        if negotiation.plain(accept):
-            return negotiation.refusal(request, accept) or await self._audited(request, peer)
+            return await answer(request, peer)
+        accept = request.headers.get("accept", "")
         refused = negotiation.refusal(request, accept)
+        if negotiation.plain(accept):
+            return refused or await answer(request, peer)
         if refused is not None:
             return negotiation.shown(refused, accept)
-        found = await self._audited(request, peer)
+        found = await answer(request, peer)
         return found if isinstance(found, Door | ProxyDoor) else negotiation.shown(found, accept)
 
     async def _audited(self, request: Request, peer: Peer | None) -> Answer:
         audit = self._core.audit
-        if audit is None:
-            return await self._answer(request, peer)
+        assert audit is not None, "asked for where there is a policy"
         try:
             user = await self._authenticator.user(peer, request.headers)
         except CloudwrightError:
@@ -140,17 +140,13 @@ class Face:
             return failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
 
     async def _route(self, request: Request, peer: Peer | None) -> Answer:
-        user = await self._authenticator.user(peer, request.headers)
+        user = peer.user if peer else await self._authenticator.user(None, request.headers)
         path = request.path.rstrip("/") or "/"
         first = path.split("/", 2)[1]
-        if f"/{first}" in health.PATHS:
-            exclude = [value for name, value in request.query if name == "exclude"]
-            verbose = any(name == "verbose" for name, _ in request.query)
-            return await self.health.answer(path, verbose=verbose, exclude=exclude)
-        if path == "/version":
-            if request.method not in ("GET", "HEAD"):
-                raise no_such_method()
-            return reply_json(200, self._documents.version())
+        if (request.method, request.path) not in self._core.registry.targets:  # what was met before
+            for_all = await self._for_all(request, path, first)
+            if for_all is not None:
+                return for_all
         if user is None:
             user = self._authenticator.stranger(path)
         if user is None:
@@ -165,15 +161,31 @@ class Face:
         if first in ("api", "apis") and not self._is_discovery(path):
             call = self._understood(request, user)
             if call is not None:
+                wanted = call.attributes
+                if not call.subresource:
+                    handle = partial(self._core.handle, request, user, call, wanted)
+                    return await self.flow.run(user, wanted, handle)
                 answer = partial(self._resource, request, user, call)
                 if call.subresource == "proxy" and is_proxied(request.path):
                     return await answer()  # may take long, and takes no seat meanwhile, as upstream
-                return await self.flow.run(user, call.attributes, answer)
+                return await self.flow.run(user, wanted, answer)
             if path.startswith("/apis/") and not self._is_known(path):
                 return _page_not_found()
             return await self._core.handle(request, user)
         other = partial(self._other, request, path, first, user)
         return await self.flow.run(user, Attributes(request.method.lower(), path=path), other)
+
+    async def _for_all(self, request: Request, path: str, first: str) -> Reply | None:
+        """What anybody may ask."""
+        if f"/{first}" in health.PATHS:
+            exclude = [value for name, value in request.query if name == "exclude"]
+            verbose = any(name == "verbose" for name, _ in request.query)
+            return await self.health.answer(path, verbose=verbose, exclude=exclude)
+        if path == "/version":
+            if request.method not in ("GET", "HEAD"):
+                raise no_such_method()
+            return reply_json(200, self._documents.version())
+        return None
 
     async def _elsewhere(self, request: Request, path: str, user: User, foreign: Foreign) -> Answer:
         """What another API server serves: whoever may, is answered by it."""

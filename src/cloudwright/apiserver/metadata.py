@@ -15,7 +15,8 @@ from cloudwright.model.objects import Object
 _SYSTEM = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 _CARRIED = ("name", "namespace", "creationTimestamp", "generation", "resourceVersion")
 _IMMUTABLE = ("uid", "deletionTimestamp", "deletionGracePeriodSeconds")
-_DROPPED = ("selfLink",)
+_DROPPED = "selfLink"
+_CONTAINERS = (dict, list)
 _KNOWN: dict[str, type] = {
     "name": str,
     "generateName": str,
@@ -48,10 +49,11 @@ _ANNOTATIONS_MAX = 256 * 1024
 def clean(obj: Object) -> Object:
     """The metadata of ``obj``, without empty and unserved fields; replaces it in ``obj``."""
     metadata = obj.get("metadata")
-    kept: Object = {}
-    for name, value in (metadata if isinstance(metadata, dict) else {}).items():
-        if name not in _DROPPED and value is not None and value not in ({}, []):
-            kept[name] = value
+    kept: Object = {
+        name: value
+        for name, value in (metadata if isinstance(metadata, dict) else {}).items()
+        if (value or not (value is None or isinstance(value, _CONTAINERS))) and name != _DROPPED
+    }
     obj["metadata"] = kept
     return kept
 
@@ -105,9 +107,10 @@ def begin(
     Returns whether it named a ``resourceVersion``, which a new object may not.
     """
     metadata = clean(obj)
-    pinned = metadata.get("resourceVersion") not in (None, "", "0")
-    for name in (*_SYSTEM, "resourceVersion"):
-        metadata.pop(name, None)
+    pinned = metadata.pop("resourceVersion", None) not in (None, "", "0")
+    for name in _SYSTEM:
+        if name in metadata:
+            del metadata[name]
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = names.generate_name(metadata["generateName"], random(8))
     if namespace:
@@ -214,7 +217,8 @@ def _value_problems(value: str) -> tuple[str, ...]:
 
 def _map_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
     found: list[FieldError] = []
-    for key, value in (metadata.get("labels") or {}).items():
+    labels = metadata.get("labels")
+    for key, value in labels.items() if labels else ():
         for problem in _key_problems(key):
             found.append(fields.invalid("metadata.labels", key, problem))
         for problem in _value_problems(value):
@@ -234,6 +238,8 @@ def _map_errors(metadata: Mapping[str, Any]) -> list[FieldError]:
 def _segment_errors(field: str, name: str) -> list[FieldError]:
     """Why a name cannot be part of a path."""
     problems = [f"may not be '{name}'"] if name in (".", "..") and field == "name" else []
+    if not ("/" in name or "%" in name or problems):
+        return []
     problems += [f"may not contain '{letter}'" for letter in "/%" if letter in name]
     return [fields.invalid(f"metadata.{field}", name, problem) for problem in problems]
 

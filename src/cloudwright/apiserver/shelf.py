@@ -49,9 +49,12 @@ class Shelf(Generic[T]):
     def current(self) -> Mapping[str, T] | None:
         """The same where nothing has to be waited for, else ``None``."""
         watch = self._watch
-        if watch is None or watch.progress < self._store.revision:
-            return None
-        return self._items
+        return None if watch is None or watch.behind else self._items
+
+    def is_empty(self) -> bool:
+        """Whether it is known, without waiting, that nothing is there."""
+        watch = self._watch
+        return watch is not None and not watch.behind and not self._items
 
     async def _catch_up(self, goal: int) -> None:
         while True:

@@ -67,6 +67,7 @@ Change = Callable[[Object], Object]
 Own = Callable[[Record, Object], Managed]
 """``own(record, new)`` tells the owners where they are not those of an ordinary update."""
 _NAME_ATTEMPTS = 8
+_UIDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +228,18 @@ async def _change_once(
     return Written(outcome.record, removed)
 
 
+_random: list[bytes] = []
+
+
 def _uid() -> str:
-    """A random UUID (RFC 9562, version 4) as text; ``uuid.uuid4`` takes several times as long."""
-    raw = bytearray(os.urandom(16))
+    """A random UUID (RFC 9562, version 4) as text; ``uuid.uuid4`` takes several times as long.
+
+    The system is asked for many at once.
+    """
+    if not _random:
+        many = os.urandom(16 * _UIDS)
+        _random.extend(many[at : at + 16] for at in range(0, len(many), 16))
+    raw = bytearray(_random.pop())
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
     text = raw.hex()
@@ -348,14 +358,17 @@ async def _admit(
     if not found:
         for rule in core.admission:
             found += await rule.validate(review)
-    raise_invalid(call, name_of(obj), found)
+    if found:
+        raise_invalid(call, name_of(obj), found)
     _noted(call, review)
     return obj
 
 
 def _encode(core: ApiCore, call: Call, obj: Object, owned: Managed) -> Template:
     """Encoded; too large a list of owners is left out rather than refusing the object."""
-    stored = encoding.stored(call.served, obj)
+    served, stored = call.served, obj
+    if served.view is not None or obj["apiVersion"] != served.storage_version:
+        stored = encoding.stored(served, obj)
     template = encoding.template(stored, owned.fields)
     limit = core.config.object_bytes_max
     if len(template.head) + len(template.tail) > limit:
@@ -367,6 +380,8 @@ def _encode(core: ApiCore, call: Call, obj: Object, owned: Managed) -> Template:
 
 def _noted(call: Call, review: Review) -> None:
     """Pass on what the rules said beside yes and no."""
+    if not review.warnings and not review.annotations:
+        return
     call.warnings += review.warnings
     for key, value in review.annotations.items():
         notes.note(key, value)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -155,11 +157,19 @@ class Failing:
         self._code = code
 
     def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        self._look_at(statement)
+        return self._database.execute(statement, *values)  # type: ignore[arg-type]
+
+    def executemany(self, statement: str, rows: Sequence[Any]) -> sqlite3.Cursor:
+        if rows:
+            self._look_at(statement)
+        return self._database.executemany(statement, rows)
+
+    def _look_at(self, statement: str) -> None:
         if statement.startswith(self._statement):
             error = sqlite3.OperationalError("injected")
             error.sqlite_errorcode = self._code
             raise error
-        return self._database.execute(statement, *values)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._database, name)

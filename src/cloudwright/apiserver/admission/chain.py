@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,10 @@ _CONVERSION_SECONDS = 30.0
 """How long a conversion webhook may take."""
 
 
-Rules = tuple[Admission, ...]
+Idle = Callable[[], bool]
+"""Whether a rule has nothing to say at all right now: then it is not called."""
+Mutating = tuple[tuple[Idle | None, Callable[[Review], Awaitable[None]]], ...]
+Validating = tuple[tuple[Idle | None, Callable[[Review], Awaitable[Sequence[FieldError]]]], ...]
 
 
 class Chain:
@@ -68,21 +71,23 @@ class Chain:
 
     def __init__(self, rules: Iterable[Admission]) -> None:
         self._rules = tuple(rules)
-        self._relevant: dict[tuple[str, str, str, str], tuple[Rules, Rules]] = {}
+        self._relevant: dict[tuple[str, str, str, str], tuple[Mutating, Validating]] = {}
 
     async def mutate(self, review: Review) -> None:
         """Let each rule change the object, in order."""
-        for rule in self._about(review)[0]:
-            await rule.mutate(review)
+        for idle, mutate in self._about(review)[0]:
+            if idle is None or not idle():
+                await mutate(review)
 
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """What is wrong, of all rules together."""
         found: list[FieldError] = []
-        for rule in self._about(review)[1]:
-            found += await rule.validate(review)
+        for idle, validate in self._about(review)[1]:
+            if idle is None or not idle():
+                found += await validate(review)
         return found
 
-    def _about(self, review: Review) -> tuple[Rules, Rules]:
+    def _about(self, review: Review) -> tuple[Mutating, Validating]:
         """The rules that may change, and those that may refuse."""
         resource = review.resource
         key = (resource.group, resource.plural, review.operation, review.subresource)
@@ -96,8 +101,8 @@ class Chain:
                 if not isinstance(rule, Plugin) or rule.concerns(review)
             ]
             known = (
-                tuple(rule for rule in about if _has(rule, "mutate")),
-                tuple(rule for rule in about if _has(rule, "validate")),
+                tuple((_idle(rule), rule.mutate) for rule in about if _has(rule, "mutate")),
+                tuple((_idle(rule), rule.validate) for rule in about if _has(rule, "validate")),
             )
             self._relevant[key] = known
         return known
@@ -108,6 +113,11 @@ def _has(rule: Admission, method: str) -> bool:
     if isinstance(rule, Plugin):
         return getattr(type(rule), method) is not getattr(Plugin, method)
     return method in getattr(rule, "phases", ("mutate", "validate"))
+
+
+def _idle(rule: Admission) -> Idle | None:
+    found: Idle | None = getattr(rule, "idle", None)
+    return found
 
 
 def standard(core: ApiCore, authorizer: Authorizer, backends: Backends | None = None) -> Chain:

@@ -93,13 +93,12 @@ class _Webhooks:
 
     def __init__(self, store: Store, prefix: str, around: Surroundings) -> None:
         self._shelf = Shelf(store, prefix, digest)
+        self.idle = self._shelf.is_empty
         self._around = around
 
     async def _relevant(self, review: Review) -> list[tuple[Webhook, Resource]]:
         """The webhooks about this review, in order, with the version each wants to see."""
-        configurations = self._shelf.current()
-        if configurations is None:
-            configurations = await self._shelf.fresh()
+        configurations = await self._shelf.fresh()
         if not configurations or matching.exempt(review):
             return []
         found = []

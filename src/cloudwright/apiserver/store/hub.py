@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 
 import anyio
 
@@ -51,9 +52,11 @@ class Hub:
         self._remember(event)
         for listener in self._listeners:
             listener.event(event)
-        for prefix in prefixes(event.key):
-            for watcher in tuple(self._watchers.get(prefix, ())):
-                watcher.offer(event)
+        watchers = self._watchers
+        for prefix in _above(event.key[: event.key.rfind("/") + 1]):
+            if prefix in watchers:
+                for watcher in tuple(watchers[prefix]):
+                    watcher.offer(event)
 
     @property
     def oldest(self) -> int:
@@ -141,7 +144,8 @@ class HubWatch:
         # Live delivery starts behind what was published when the watch began, and behind `after`
         # (which may lie in the future).
         self._live_after = max(after, hub.published)
-        self._replaying = after < hub.published
+        self._replaying = self.behind = after < hub.published
+        # An attribute, not a property: every write asks it of several watches.
 
     @property
     def progress(self) -> int:
@@ -159,12 +163,13 @@ class HubWatch:
             self.overrun()
             return
         self._queue.append(event)
+        self.behind = True
         if self._wake is not None:
             self._wake.set()
 
     def overrun(self) -> None:
         """End the watch: it missed events."""
-        self._overrun = True
+        self._overrun = self.behind = True
         self._queue.clear()
         self._hub.forget(self)
         if self._wake is not None:
@@ -183,11 +188,13 @@ class HubWatch:
                     continue
                 if not events:
                     self._replaying = False
+                    self.behind = bool(self._queue)
                     self._progress = self._live_after
                     return []
             elif self._queue:
                 events = list(self._queue)
                 self._queue.clear()
+                self.behind = False
             else:
                 await self._wait(seconds)
                 if not self._queue and not self._overrun:
@@ -222,6 +229,12 @@ def prefixes(key: str) -> Iterator[str]:
     while at >= 0:
         yield key[: at + 1]
         at = key.find("/", at + 1)
+
+
+@lru_cache(maxsize=1024)
+def _above(folder: str) -> tuple[str, ...]:
+    # Most writes are to one of a few folders.
+    return tuple(prefixes(folder))
 
 
 def _weight(event: Event) -> int:

@@ -157,6 +157,12 @@ class Watch(Protocol):
     def progress(self) -> int:
         """Every event up to this revision was handed out."""
 
+    @property
+    def behind(self) -> bool:
+        """Whether there may be something to hand out: if not, ``progress`` is the store's revision
+        (or later).
+        """
+
     def close(self) -> None:
         """Stop receiving."""
 

@@ -103,6 +103,8 @@ class SqliteStore:
             config.path, synchronous=config.synchronous, cache_kib=config.cache_kib
         )
         checking.refuse_damage(self._writer, config.path)
+        self._logged: list[tuple[int | str | bytes | None, ...]] = []
+        """Rows of the log of the group that is written."""
         self._reader = Reader(config.path, self._lists, statistics, config.cache_kib)
         meta = partial(self._writer.execute, statements.META)
         self._compacted: int = meta(("compacted",)).fetchone()[0]
@@ -171,9 +173,12 @@ class SqliteStore:
         if len(self._queue) >= self._config.pending_writes_max:
             raise StoreOverloadedError(f"{len(self._queue)} writes wait for the disk already")
         # Here, where it fails this write alone and not the group that it would be in.
-        for key in (txn.write.key, *(compare.key for compare in txn.compares)):
-            if not key.isascii() or "\0" in key:
-                _check_key(key)
+        key = txn.write.key
+        if not key.isascii() or "\0" in key:
+            _check_key(key)
+        for compare in txn.compares:
+            if compare.key is not key and (not compare.key.isascii() or "\0" in compare.key):
+                _check_key(compare.key)
         pending = _Pending(txn)
         self._queue.append(pending)
         if not self._wake.is_set():
@@ -262,6 +267,8 @@ class SqliteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             for pending in group:
                 pending.outcome = self._apply(pending.txn, events, now)
+            self._writer.executemany(statements.LOG, self._logged)
+            self._logged.clear()
             start = self._clock.monotonic()
             if ahead is not None:
                 # Runs while the disk works.
@@ -331,16 +338,17 @@ class SqliteStore:
 
     def _insert(self, write: Write, events: list[Event], now: int) -> Record | None:
         """Write a key that is to be new, without a look first; ``None``: it is there."""
-        execute, key, revision = self._writer.execute, write.key, self._last + 1
+        key, revision = write.key, self._last + 1
         value = write.template.stamp(revision)
         total = statements.checksum(key, revision, revision, value)
         try:
-            execute(statements.CREATE, (key, revision, revision, total, value))
+            self._writer.execute(statements.CREATE, (key, revision, revision, total, value))
         except sqlite3.IntegrityError:
             return None
         self._last = revision
-        execute(statements.LOG, (revision, key, revision, 0, 0, now, 0, None, None))
-        self._note(key, revision)
+        self._logged.append((revision, key, revision, 0, 0, now, 0, None, None))
+        if key in self._compared:
+            self._compared[key] = revision
         events.append(Event(revision, key, False, True, value, None))
         return Record(key, revision, revision, value)
 
@@ -370,11 +378,11 @@ class SqliteStore:
                 execute(statements.CREATE, (key, revision, created, total, value))
             else:
                 execute(statements.UPDATE, (revision, total, value, at))
-        execute(
-            statements.LOG,
-            (revision, key, created, seen, int(write.delete), now, kept, before, last),
+        self._logged.append(
+            (revision, key, created, seen, int(write.delete), now, kept, before, last)
         )
-        self._note(key, 0 if write.delete else revision)
+        if key in self._compared:
+            self._compared[key] = 0 if write.delete else revision
         events.append(Event(revision, key, write.delete, row is None, value, before))
         return Outcome(Record(key, revision, created, value))
 
@@ -389,10 +397,6 @@ class SqliteStore:
                 self._compared.clear()
             known = self._compared[key] = int(row[0]) if row else 0
         return known
-
-    def _note(self, key: str, revision: int) -> None:
-        if key in self._compared:
-            self._compared[key] = revision
 
     def _count(self, event: Event) -> None:
         """Keep the books on what the file holds."""
@@ -411,6 +415,7 @@ class SqliteStore:
 
     def _undo(self) -> None:
         self._compared.clear()
+        self._logged.clear()
         if self._writer.in_transaction:
             try:
                 self._writer.execute("ROLLBACK")

@@ -17,8 +17,10 @@ def data_errors(obj: Object, old: Object | None, *kinds: str) -> list[FieldError
     last = mapping(obj, kinds[-1]) if len(kinds) > 1 else {}
     for kind in kinds:
         for key in mapping(obj, kind):
-            found += wrong(f"{kind}[{key}]", key, names.config_key_problems(key))
-            if key in last and kind != kinds[-1]:
+            problems = names.config_key_problems(key)
+            if problems:
+                found += wrong(f"{kind}[{key}]", key, problems)
+            if last and key in last and kind != kinds[-1]:
                 message = f"duplicate of key present in {kinds[-1]}"
                 found.append(fields.invalid(f"{kind}[{key}]", key, message))
     found += _size_errors(obj, kinds)
@@ -34,7 +36,11 @@ def data_errors(obj: Object, old: Object | None, *kinds: str) -> list[FieldError
 
 
 def _size_errors(obj: Object, kinds: tuple[str, ...]) -> list[FieldError]:
-    if sum(sum(map(len, mapping(obj, kind).values())) for kind in kinds) * 4 <= SIZE_MAX:
+    size = 0
+    for kind in kinds:
+        if kind in obj:
+            size += sum(map(len, mapping(obj, kind).values()))
+    if size * 4 <= SIZE_MAX:
         return []  # whatever characters they are
     size = 0
     for kind in kinds:

@@ -34,6 +34,7 @@ class ResourceQuotas(Plugin):
         self._store = store
         self._quotas: Shelf[Object] = Shelf(store, _PREFIX, lambda found: found)
         self._charges = Charges(store, self._used)
+        self.idle = self._quotas.is_empty
 
     def concerns(self, review: Review) -> bool:
         """New objects of a namespace, and changes of the kinds whose size is counted."""
@@ -46,11 +47,9 @@ class ResourceQuotas(Plugin):
 
     async def validate(self, review: Review) -> Sequence[FieldError]:
         """Charge each quota that the object counts in."""
-        quotas = self._quotas.current()
-        if quotas is None:
-            quotas = await self._quotas.fresh()
+        quotas = await self._quotas.fresh()
         prefix = f"{_PREFIX}{review.namespace}/"
-        keys = sorted(key for key in quotas if key.startswith(prefix)) if quotas else ()
+        keys = sorted(key for key in quotas if key.startswith(prefix))
         if not keys or _about_itself(review):
             return ()
         resource, obj = review.resource, written(review)

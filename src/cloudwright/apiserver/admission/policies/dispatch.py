@@ -50,11 +50,8 @@ class Dispatcher:
         self._policies = Shelf(store, f"{base}admissionpolicies/", Policy)
         self._bindings = Shelf(store, f"{base}admissionpolicybindings/", Binding)
         self._around = around
-
-    @property
-    def idle(self) -> bool:
+        self.idle = self._policies.is_empty
         """Whether it is known that there are no policies: the common case, told at no cost."""
-        return self._policies.current() == {}
 
     async def meetings(self, review: Review) -> AsyncIterator[Meeting]:
         """Each policy × binding × parameter that is about the request, by names."""

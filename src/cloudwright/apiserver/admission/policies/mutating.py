@@ -31,6 +31,7 @@ class MutatingPolicies:
         self, store: Store, around: Surroundings, schema_of: Callable[[Resource], Schema]
     ) -> None:
         self._dispatcher = Dispatcher(store, "mutating", around)
+        self.idle = self._dispatcher.idle
         self._schema_of = schema_of
 
     async def mutate(self, review: Review) -> None:
@@ -39,7 +40,7 @@ class MutatingPolicies:
         Raises:
             ApiError: 403, one of them fails and its failure policy is Fail.
         """
-        if review.obj is None or self._dispatcher.idle:
+        if review.obj is None:
             return
         last_change = -1
         done: list[Meeting] = []

@@ -40,6 +40,7 @@ class ValidatingPolicies:
 
     def __init__(self, store: Store, around: Surroundings) -> None:
         self._dispatcher = Dispatcher(store, "validating", around)
+        self.idle = self._dispatcher.idle
 
     async def mutate(self, review: Review) -> None:
         """Nothing."""
@@ -50,8 +51,6 @@ class ValidatingPolicies:
         Raises:
             ApiError: a policy denies; 422, or the code of the validation's reason.
         """
-        if self._dispatcher.idle:
-            return ()
         denial: ApiError | None = None
         notes: list[dict[str, object]] = []
         async for meeting in self._dispatcher.meetings(review):

@@ -182,6 +182,11 @@ class _PlainWatch:
         """Every event up to this revision was handed out."""
         return self._watch.progress
 
+    @property
+    def behind(self) -> bool:
+        """Whether there may be something to hand out."""
+        return self._watch.behind
+
     def close(self) -> None:
         """Stop receiving."""
         self._watch.close()
