@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::element::Element;
+use crate::fresh::Skip;
 use crate::managers::{Entry, Manager, Managers, Operation};
 use crate::schema::Schema;
 use crate::set::Set;
@@ -62,14 +63,15 @@ pub fn update<'s>(
     live: Option<Value<'s>>,
     mut new: Value<'s>,
 ) -> Result<Managed, MergeError> {
-    let creating = live.is_none();
-    let mut live = live.unwrap_or_else(|| request.schema.zero().clone());
-    let before = take_managed(&mut live);
     let given = take_managed(&mut new);
+    let Some(mut live) = live else {
+        return Ok(created(request, &new, given.as_ref()));
+    };
+    let before = take_managed(&mut live);
     let Some(managers) = starting(request, before.as_ref(), given.as_ref()) else {
         return Ok(Managed::default());
     };
-    if managers.entries.is_empty() && !creating {
+    if managers.entries.is_empty() {
         return Ok(Managed::default());
     }
     match updated(request, &live, &new, managers, request.manager) {
@@ -77,6 +79,45 @@ pub fn update<'s>(
         // Upstream's UpdateNoErrors: nothing is better than garbage.
         Err(_) => Ok(Managed::default()),
     }
+}
+
+/// The owners of a new object.
+fn created<'s>(request: &Request<'s, '_>, new: &Value<'s>, given: Option<&Value<'s>>) -> Managed {
+    let Some(managers) = starting(request, None, given) else {
+        return Managed::default();
+    };
+    if managers.entries.is_empty()
+        && request.schema.zero_fits()
+        && request.schema.fits(new)
+        && let Some(set) = own_of_new(request, new)
+    {
+        let mut managers = Managers::default();
+        if !set.is_empty() {
+            managers.entries.push(Entry {
+                manager: manager_of(request, request.manager, Operation::Update),
+                time: Some(Cow::Borrowed(request.now)),
+                set,
+            });
+        }
+        return encode(managers, None);
+    }
+    // What does not fit, has many owners, or is compared as two kinds at once.
+    updated(
+        request,
+        request.schema.zero(),
+        new,
+        managers,
+        request.manager,
+    )
+    .map_or_else(|_| Managed::default(), |managers| encode(managers, None))
+}
+
+fn own_of_new<'s>(request: &Request<'s, '_>, new: &Value<'s>) -> Option<Set<'s>> {
+    let skip = Skip {
+        trees: (!request.ignored.is_empty()).then_some(request.ignored),
+        fields: Some(&NEVER_TRACKED),
+    };
+    request.schema.fresh(new, skip)
 }
 
 /// The managers that a write starts from; `None`: the client wants none to be tracked.
@@ -160,12 +201,10 @@ pub(crate) fn updated<'s>(
 }
 
 fn check(schema: &Schema, object: &Value<'_>) -> Result<(), MergeError> {
-    let problems = schema.problems(object, true);
-    if problems.0.is_empty() {
-        Ok(())
-    } else {
-        Err(MergeError::Typed(problems.to_string()))
+    if schema.fits(object) {
+        return Ok(());
     }
+    Err(MergeError::Typed(schema.problems(object, true).to_string()))
 }
 
 /// The manager that the request writes as.

@@ -10,6 +10,7 @@
 mod apply;
 mod element;
 mod engine;
+mod fresh;
 mod managers;
 mod merge;
 mod reconcile;

@@ -114,6 +114,8 @@ pub struct Schema {
     deduced: TypeId,
     /// A new object of the kind, before anything is set.
     zero: Value<'static>,
+    /// Whether that fits the schema.
+    zero_fits: bool,
 }
 
 const UNTYPED: TypeId = 0;
@@ -177,6 +179,11 @@ impl Schema {
     #[must_use]
     pub fn zero(&self) -> &Value<'static> {
         &self.zero
+    }
+
+    /// Whether that fits the schema.
+    pub(crate) fn zero_fits(&self) -> bool {
+        self.zero_fits
     }
 
     /// Whether `id` is the type of values that no schema describes.
@@ -244,12 +251,14 @@ impl<'s> Compiler<'s> {
             root,
             deduced: DEDUCED,
             zero: Value::Map(Vec::new()),
+            zero_fits: true,
         };
         if typed {
             let mut zero = Value::Map(Vec::new());
             schema.shape(root, &mut zero);
             schema.zero = zero;
         }
+        schema.zero_fits = schema.fits(&schema.zero);
         schema
     }
 

@@ -31,6 +31,41 @@ impl fmt::Display for Problems {
 }
 
 impl Schema {
+    /// Whether `value` fits the schema; items of sets and keyed lists may repeat.
+    #[must_use]
+    pub fn fits(&self, value: &Value<'_>) -> bool {
+        self.fits_as(self.root(), value)
+    }
+
+    fn fits_as(&self, id: TypeId, value: &Value<'_>) -> bool {
+        let atom = self.atom(id);
+        match (
+            kind_of(atom, Some(value)),
+            &atom.map,
+            &atom.list,
+            atom.scalar,
+        ) {
+            (Some(Kind::Map), Some(map), _, _) => match value {
+                Value::Null => true,
+                Value::Map(members) => members.iter().all(|(key, inner)| {
+                    let id = map.field(key).map(|field| field.id).or(map.element);
+                    id.is_some_and(|id| self.fits_as(id, inner))
+                }),
+                _ => false,
+            },
+            (Some(Kind::List), _, Some(list), _) => match value {
+                Value::Null => true,
+                Value::List(items) => items.iter().all(|item| {
+                    (list.atomic || self.item_element(list, item).is_ok())
+                        && self.fits_as(list.element, item)
+                }),
+                _ => false,
+            },
+            (Some(Kind::Scalar), _, _, Some(kind)) => scalar_fits(kind, value),
+            _ => false,
+        }
+    }
+
     /// What does not fit the schema. `duplicates`: items of sets and keyed lists may repeat.
     #[must_use]
     pub fn problems(&self, value: &Value<'_>, duplicates: bool) -> Problems {
@@ -73,15 +108,7 @@ impl Walk<'_> {
     }
 
     fn scalar(&mut self, kind: Scalar, value: &Value<'_>) {
-        let fits = match (kind, value) {
-            (_, Value::Null)
-            | (Scalar::Numeric, Value::Int(_) | Value::Float(_))
-            | (Scalar::String, Value::Str(_))
-            | (Scalar::Boolean, Value::Bool(_)) => true,
-            (Scalar::Untyped, value) => value.is_scalar(),
-            _ => false,
-        };
-        if !fits {
+        if !scalar_fits(kind, value) {
             let wanted = match kind {
                 Scalar::Numeric => "numeric (int or float)",
                 Scalar::String => "string",
@@ -161,6 +188,17 @@ impl Walk<'_> {
             self.value(list.element, item);
             self.path.truncate(at);
         }
+    }
+}
+
+fn scalar_fits(kind: Scalar, value: &Value<'_>) -> bool {
+    match (kind, value) {
+        (_, Value::Null)
+        | (Scalar::Numeric, Value::Int(_) | Value::Float(_))
+        | (Scalar::String, Value::Str(_))
+        | (Scalar::Boolean, Value::Bool(_)) => true,
+        (Scalar::Untyped, value) => value.is_scalar(),
+        _ => false,
     }
 }
 
