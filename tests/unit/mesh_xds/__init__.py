@@ -1,0 +1,1 @@
+"""Tests of the xDS server (``cloudwright.mesh.xds``)."""
