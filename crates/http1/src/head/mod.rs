@@ -1,0 +1,121 @@
+//! Heads: finding where one ends, reading it by the rules of RFC 9112, writing it canonically.
+
+mod fields;
+mod names;
+mod request;
+mod response;
+mod target;
+mod write;
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use memchr::memchr_iter;
+
+use crate::error::Fault;
+use crate::limits::{FIELDS, Limits};
+
+pub(crate) use fields::trailers;
+pub(crate) use request::{RequestHead, read_request};
+pub(crate) use response::read_response;
+pub(crate) use write::{Keep, Outgoing, write_request, write_response, write_trailers};
+
+/// Empty lines a peer may send before a start line (RFC 9112, section 2.2, asks for one).
+const EMPTY_LINES: usize = 4;
+
+type RawFields<'b> = [MaybeUninit<httparse::Header<'b>>; FIELDS];
+
+/// The first of so many fields the limits allow, to parse into.
+fn room<'a, 'b>(
+    fields: &'a mut RawFields<'b>,
+    limits: &Limits,
+) -> &'a mut [MaybeUninit<httparse::Header<'b>>] {
+    let count = limits.max_fields.min(FIELDS);
+    fields.get_mut(..count).unwrap_or_default()
+}
+
+/// Where the head at the front of `input` ends: past its empty line.
+///
+/// `scanned` is how far earlier calls came, so that a head in many pieces is read once.
+/// A line that ends with LF alone is an error at once.
+pub(crate) fn find_end(input: &[u8], scanned: &mut usize) -> Result<Option<usize>, Fault> {
+    let from = *scanned;
+    for found in memchr_iter(b'\n', input.get(from..).unwrap_or_default()) {
+        let at = from + found;
+        let before = input.get(..at).unwrap_or_default();
+        if before.last() != Some(&b'\r') {
+            return Err(Fault::BareLf);
+        }
+        if before.ends_with(b"\r\n\r") {
+            *scanned = 0;
+            return Ok(Some(at + 1));
+        }
+    }
+    *scanned = input.len();
+    Ok(None)
+}
+
+/// Take a whole head off the front of `input`, empty lines before it skipped.
+pub(crate) fn take_head(
+    input: &mut BytesMut,
+    scanned: &mut usize,
+    limits: &Limits,
+) -> Result<Option<Bytes>, Fault> {
+    if *scanned == 0 {
+        let mut lines = 0;
+        while input.starts_with(b"\r\n") {
+            lines += 1;
+            if lines > EMPTY_LINES {
+                return Err(Fault::EmptyLines);
+            }
+            input.advance(2);
+        }
+        if *input == b"\r"[..] {
+            return Ok(None);
+        }
+    }
+    match find_end(input, scanned)? {
+        Some(end) if end <= limits.max_head => Ok(Some(if end == input.len() {
+            std::mem::take(input).freeze()
+        } else {
+            input.split_to(end).freeze()
+        })),
+        None if input.len() <= limits.max_head => Ok(None),
+        _ if memchr::memchr(b'\n', input).is_none_or(|line| line > limits.max_target + 64) => {
+            Err(Fault::TargetSize)
+        }
+        _ => Err(Fault::HeadSize),
+    }
+}
+
+/// What an error of the parser means for a head.
+fn fault(error: httparse::Error, head: &[u8]) -> Fault {
+    match error {
+        httparse::Error::TooManyHeaders => Fault::FieldCount,
+        httparse::Error::HeaderName if is_folded(head) => Fault::FieldFold,
+        httparse::Error::HeaderName => Fault::FieldName,
+        httparse::Error::HeaderValue => Fault::FieldValue,
+        httparse::Error::Version if has_version(head) => Fault::Version,
+        _ => Fault::StartLine,
+    }
+}
+
+fn is_folded(head: &[u8]) -> bool {
+    head.windows(3)
+        .any(|three| matches!(three, b"\r\n " | b"\r\n\t"))
+}
+
+/// Whether the start line speaks of a version of HTTP, if not one of ours.
+fn has_version(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    line.split(|byte| *byte == b' ').any(|word| {
+        matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+    })
+}
+
+/// An empty map with room for so many fields.
+fn map(count: usize) -> HeaderMap {
+    HeaderMap::with_capacity(count)
+}

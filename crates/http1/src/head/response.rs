@@ -1,0 +1,81 @@
+//! Heads of responses.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, Version};
+
+use super::fields::{Coding, Fields};
+use super::{RawFields, fault, room};
+use crate::decode::Framing;
+use crate::error::Fault;
+use crate::limits::{FIELDS, Limits};
+
+/// A response's head, and what it means for the connection.
+pub(crate) struct ResponseHead {
+    pub(crate) response: Response<()>,
+    pub(crate) framing: Framing,
+    /// The server would go on with this connection.
+    pub(crate) keep: bool,
+}
+
+/// Read a whole head, empty line and all, that answers a request with this method.
+pub(crate) fn read_response(
+    head: &Bytes,
+    method: &Method,
+    limits: &Limits,
+) -> Result<ResponseHead, Fault> {
+    let mut raw: RawFields<'_> = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut parsed,
+        head,
+        room(&mut raw, limits),
+    );
+    match status.map_err(|error| fault(error, head))? {
+        httparse::Status::Complete(end) if end == head.len() => {}
+        _ => return Err(Fault::StartLine),
+    }
+    let (Some(version), Some(code)) = (parsed.version, parsed.code) else {
+        return Err(Fault::StartLine);
+    };
+    let status = StatusCode::from_u16(code).map_err(|_| Fault::StartLine)?;
+    let fields = Fields::read(head, parsed.headers)?;
+    let framing = framing(&fields, method, status, version)?;
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.version_mut() = if version == 1 {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_10
+    };
+    *response.headers_mut() = fields.headers;
+    let keep = fields.options.keeps(version) && framing != Framing::Close;
+    Ok(ResponseHead {
+        response,
+        framing,
+        keep,
+    })
+}
+
+/// RFC 9112, section 6.3; both framings, or a coding we do not read, are refused.
+fn framing(
+    fields: &Fields,
+    method: &Method,
+    status: StatusCode,
+    version: u8,
+) -> Result<Framing, Fault> {
+    let tunnel = *method == Method::CONNECT && status.is_success();
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(match (fields.coding, fields.length) {
+        (Some(_), Some(_)) => return Err(Fault::LengthAndCoding),
+        (Some(_), None) if version == 0 => return Err(Fault::CodingVersion),
+        (Some(Coding::Unknown), None) => return Err(Fault::CodingUnknown),
+        _ if tunnel || bodiless || *method == Method::HEAD => Framing::Empty,
+        (Some(_), None) => Framing::Chunked,
+        (None, Some(0)) => Framing::Empty,
+        (None, Some(length)) => Framing::Length(length),
+        (None, None) => Framing::Close,
+    })
+}

@@ -1,0 +1,228 @@
+//! Heads as we write them: one canonical form, framing decided by the body that follows.
+
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode, Version, request, response};
+
+use super::fields::number;
+
+/// How the end of a body we send is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    /// No body, and no field about one.
+    Nothing,
+    /// No body is sent; this would be its length (HEAD, 304).
+    Would(u64),
+    Length(u64),
+    Chunked,
+    /// By closing the connection (HTTP/1.0 clients).
+    Close,
+}
+
+/// What the `connection` field says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing: HTTP/1.1 goes on.
+    Silent,
+    /// `keep-alive`, for an HTTP/1.0 peer.
+    Alive,
+    Close,
+}
+
+/// The one content-length of a map that was not checked yet.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| number(value.as_bytes()).ok())
+}
+
+impl Outgoing {
+    /// For a response with a body of `exact` length, if it is known.
+    pub(crate) fn response(
+        parts: &response::Parts,
+        exact: Option<u64>,
+        method: &Method,
+        version: Version,
+    ) -> Self {
+        let status = parts.status;
+        if status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || (*method == Method::CONNECT && status.is_success())
+        {
+            return Self::Nothing;
+        }
+        if *method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+            let length = length(&parts.headers).or(exact.filter(|exact| *exact != 0));
+            return length.map_or(Self::Nothing, Self::Would);
+        }
+        match exact.or_else(|| length(&parts.headers)) {
+            Some(length) => Self::Length(length),
+            None if version == Version::HTTP_10 => Self::Close,
+            None => Self::Chunked,
+        }
+    }
+
+    /// For a request with a body of `exact` length, if it is known.
+    pub(crate) fn request(parts: &request::Parts, exact: Option<u64>) -> Self {
+        match exact {
+            Some(0) if is_bodiless(parts) => Self::Nothing,
+            Some(length) => Self::Length(length),
+            None => length(&parts.headers).map_or(Self::Chunked, Self::Length),
+        }
+    }
+
+    /// Whether bytes of a body follow the head.
+    pub(crate) fn has_body(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Would(_) | Self::Length(0))
+    }
+}
+
+/// Whether a request with no body needs no field that says so (RFC 9110, section 8.6).
+fn is_bodiless(parts: &request::Parts) -> bool {
+    !matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+}
+
+/// Append the head of a response.
+pub(crate) fn write_response(
+    out: &mut Vec<u8>,
+    parts: &response::Parts,
+    outgoing: Outgoing,
+    keep: Keep,
+) {
+    out.reserve(64 + parts.headers.len() * 48);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    if parts.status == StatusCode::OK {
+        out.extend_from_slice(b"200 OK");
+    } else {
+        out.extend_from_slice(parts.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(
+            parts
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .as_bytes(),
+        );
+    }
+    out.extend_from_slice(b"\r\n");
+    let upgrades = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    write_fields(
+        out,
+        &parts.headers,
+        Skip {
+            host: false,
+            upgrade: !upgrades,
+        },
+    );
+    write_framing(out, outgoing);
+    match keep {
+        _ if upgrades => out.extend_from_slice(b"connection: upgrade\r\n"),
+        Keep::Silent => {}
+        Keep::Alive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        Keep::Close => out.extend_from_slice(b"connection: close\r\n"),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Append the head of a request.
+pub(crate) fn write_request(out: &mut Vec<u8>, parts: &request::Parts, outgoing: Outgoing) {
+    out.reserve(128 + parts.headers.len() * 48);
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    write_target(out, parts);
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    match (parts.headers.get(header::HOST), parts.uri.authority()) {
+        (Some(host), _) => out.extend_from_slice(host.as_bytes()),
+        (None, Some(authority)) => out.extend_from_slice(authority.as_str().as_bytes()),
+        (None, None) => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    write_fields(
+        out,
+        &parts.headers,
+        Skip {
+            host: true,
+            upgrade: false,
+        },
+    );
+    write_framing(out, outgoing);
+    let upgrade = parts.headers.contains_key(header::UPGRADE);
+    let te = parts.headers.contains_key(header::TE);
+    out.extend_from_slice(match (upgrade, te) {
+        (false, false) => b"\r\n".as_slice(),
+        (true, false) => b"connection: upgrade\r\n\r\n",
+        (false, true) => b"te: trailers\r\nconnection: te\r\n\r\n",
+        (true, true) => b"te: trailers\r\nconnection: upgrade, te\r\n\r\n",
+    });
+}
+
+fn write_target(out: &mut Vec<u8>, parts: &request::Parts) {
+    if parts.method == Method::CONNECT
+        && let Some(authority) = parts.uri.authority()
+    {
+        return out.extend_from_slice(authority.as_str().as_bytes());
+    }
+    match parts.uri.path_and_query() {
+        Some(path) if !path.as_str().is_empty() => {
+            if path.as_str().starts_with('?') {
+                out.push(b'/');
+            }
+            out.extend_from_slice(path.as_str().as_bytes());
+        }
+        _ => out.push(b'/'),
+    }
+}
+
+/// Fields that are written elsewhere or not at all.
+#[derive(Clone, Copy)]
+struct Skip {
+    host: bool,
+    upgrade: bool,
+}
+
+fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, skip: Skip) {
+    for (name, value) in headers {
+        match name.as_str() {
+            "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
+            | "content-length" | "te" => continue,
+            "host" if skip.host => continue,
+            "upgrade" if skip.upgrade => continue,
+            name => write_field(out, name, value.as_bytes()),
+        }
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_framing(out: &mut Vec<u8>, outgoing: Outgoing) {
+    match outgoing {
+        Outgoing::Nothing | Outgoing::Close => {}
+        Outgoing::Would(length) | Outgoing::Length(length) => {
+            write_field(
+                out,
+                "content-length",
+                itoa::Buffer::new().format(length).as_bytes(),
+            );
+        }
+        Outgoing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+}
+
+/// Append the last chunk and trailer fields.
+pub(crate) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    out.extend_from_slice(b"0\r\n");
+    write_fields(
+        out,
+        trailers,
+        Skip {
+            host: true,
+            upgrade: true,
+        },
+    );
+    out.extend_from_slice(b"\r\n");
+}
