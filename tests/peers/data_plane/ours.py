@@ -45,14 +45,14 @@ def reads_files() -> bool:
 
 
 class Ours:
-    """The gateway with a configuration file; builds without one run as a mesh's gateway."""
+    """The gateway with a configuration file."""
 
     name = "ours"
 
     def launch(self, task: Task, listen: int) -> Launch:
-        file = task.directory.absolute() / "gateway.json"
         if not reads_files():
-            return Mesh().launch(task, listen)
+            raise Unsupported("this build has no `gateway run -c FILE`")
+        file = task.directory.absolute() / "gateway.json"
         file.write_text(json.dumps(configuration(task, listen), indent=1))
         return Launch([program(), "gateway", "run", "-c", file])
 
@@ -153,38 +153,34 @@ class Mesh:
 
 def one_service(task: Task) -> dict[str, Any]:
     """A snapshot with one Service and one route for everything."""
+    protocol = "http" if task.spoken == "h1" else "grpc"
     return {
         "version": 1,
         "trust_domain": DOMAIN,
-        "services": [
-            {
-                "namespace": "default",
-                "name": "app",
-                "cluster_ip": "10.96.0.10",
-                "ports": [
-                    {
-                        "name": "main",
-                        "port": 80,
-                        "protocol": "http" if task.spoken == "h1" else "grpc",
-                    }
-                ],
-                "endpoints": [
-                    {
-                        "ip": "127.0.0.1",
-                        "pod": "app-1",
-                        "identity": UPSTREAM_ID,
-                        "ports": {"main": task.port},
-                    }
-                ],
-            }
+        "services": [service("app", [("127.0.0.1", task.port)], protocol)],
+        "routes": [route("app", "/")],
+    }
+
+
+def service(name: str, places: list[tuple[str, int]], protocol: str = "http") -> dict[str, Any]:
+    """A Service of a snapshot, with endpoints that carry the upstream's identity."""
+    return {
+        "namespace": "default",
+        "name": name,
+        "ports": [{"name": "main", "port": 80, "protocol": protocol}],
+        "endpoints": [
+            {"ip": ip, "pod": f"{name}-{number}", "identity": UPSTREAM_ID, "ports": {"main": port}}
+            for number, (ip, port) in enumerate(places)
         ],
-        "routes": [
-            {
-                "namespace": "default",
-                "hosts": ["*"],
-                "path_prefix": "/",
-                "service": "app",
-                "port": 80,
-            }
-        ],
+    }
+
+
+def route(name: str, prefix: str, hosts: tuple[str, ...] = ("*",)) -> dict[str, Any]:
+    """A route of a snapshot to a Service."""
+    return {
+        "namespace": "default",
+        "hosts": list(hosts),
+        "path_prefix": prefix,
+        "service": name,
+        "port": 80,
     }
