@@ -3,6 +3,11 @@
 cloudwright mesh certificates     every proxy's identity, serial and end
 cloudwright mesh rotate           new certificates for all of them, now
 cloudwright mesh proxies          what each proxy runs: snapshot version, endpoints, routes
+cloudwright mesh xds serve -f FILE --listen unix:PATH|IP:PORT
+                                  an xDS server for any Envoy: resources of files, live reload
+cloudwright mesh xds validate -f FILE
+                                  whether these files can be served
+cloudwright mesh xds status       the xDS clients of the platform, and what each has
 """
 
 from __future__ import annotations
@@ -18,7 +23,10 @@ from cloudwright.cli.terminal import Terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of ``mesh``."""
-    parser.add_argument("action", choices=("certificates", "rotate", "proxies"))
+    from cloudwright.cli import xds
+
+    parser.add_argument("action", choices=("certificates", "rotate", "proxies", "xds"))
+    xds.add_arguments(parser)
     parser.add_argument("-o", "--output", default="", metavar="FORM", help="json")
 
 
@@ -29,6 +37,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.output not in ("", "json"):
         raise UsageError(f"-o {args.output}: there is no such form", hint="json")
     paths = Paths.find(args.state_dir)
+    if args.action == "xds" or args.step:
+        from cloudwright.cli import xds
+
+        return xds.run(args, paths, terminal)
     if args.action == "rotate":
         rotated = control.ask(paths, "POST", "/rotate")["rotated"]
         terminal.data(f"{len(rotated)} certificates replaced and in use")
