@@ -30,6 +30,10 @@ pub struct ListenerTls {
     /// Clients without a certificate are refused (when `client_trust` is there).
     #[serde(default = "yes")]
     pub require_client_certificate: bool,
+    /// SPIFFE IDs or DNS names of which clients' certificates must carry one (`*` at the end is any
+    /// rest); empty: any that `client_trust` leads to.
+    #[serde(default)]
+    pub client_identities: Vec<Arc<str>>,
     /// TLS 1.2 is accepted too.
     #[serde(default = "yes")]
     pub tls12: bool,
