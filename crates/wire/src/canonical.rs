@@ -58,6 +58,28 @@ pub(crate) fn typed(types: &Types, of: &Struct, object: Object) -> Result<Canoni
     })
 }
 
+/// One field's value, given and not null; `Some(None)`: Go leaves it out, `None`: something is to
+/// be said about it.
+pub(crate) fn one(
+    types: &Types,
+    of: &Struct,
+    field: &Field,
+    given: Value,
+    depth: usize,
+) -> Option<Option<Value>> {
+    let mut reader = Canonizer {
+        types,
+        route: String::new(),
+        path: String::new(),
+        unknown: Vec::new(),
+    };
+    let element = false;
+    let found = reader
+        .field(Place { of, field, element }, given, depth)
+        .ok()?;
+    reader.unknown.is_empty().then_some(found)
+}
+
 /// `v1.Deployment` of `apps/v1.Deployment`.
 fn dotted(of: &Struct) -> &str {
     of.name.rsplit('/').next().unwrap_or(&of.name)

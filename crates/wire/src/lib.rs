@@ -10,6 +10,7 @@ mod canonical;
 mod decode;
 mod encode;
 mod errors;
+mod given;
 mod plain;
 mod quantity;
 mod time;

@@ -60,13 +60,48 @@ pub(crate) struct Struct {
     pub fields: Vec<Field>,
     /// Positions in `fields` by ascending number, without those that have none.
     pub by_number: Vec<usize>,
+    sorted: OnceLock<Option<Box<[Place]>>>,
 }
+
+/// A field: the type that has it, and where it is there.
+pub(crate) type Place = (Arc<Struct>, usize);
 
 impl Struct {
     /// `DeploymentSpec` of `apps/v1.DeploymentSpec`.
     pub fn short(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)
     }
+
+    /// The fields by name, those of inlined types among them; `None`: a type is unknown, or a name
+    /// stands twice.
+    pub fn sorted(&self, types: &Types) -> Option<&[Place]> {
+        let found = self.sorted.get_or_init(|| {
+            let mut found = Vec::with_capacity(self.fields.len());
+            collect(&types.get(&self.name).ok()?, types, &mut found)?;
+            found.sort_by(|one, two| name_at(one).cmp(name_at(two)));
+            let twice = found
+                .windows(2)
+                .any(|pair| name_at(&pair[0]) == name_at(&pair[1]));
+            (!twice).then(|| found.into_boxed_slice())
+        });
+        found.as_deref()
+    }
+}
+
+fn collect(of: &Arc<Struct>, types: &Types, found: &mut Vec<Place>) -> Option<()> {
+    for (at, field) in of.fields.iter().enumerate() {
+        match &field.kind {
+            Kind::Struct(link) if field.inlined => {
+                collect(types.follow(link).ok()?, types, found)?;
+            }
+            _ => found.push((Arc::clone(of), at)),
+        }
+    }
+    Some(())
+}
+
+fn name_at((of, at): &Place) -> &str {
+    of.fields.get(*at).map_or("", |field| &field.name)
 }
 
 /// Every type that is known.
@@ -188,6 +223,7 @@ fn parse(name: &str, line: &str) -> Result<Struct, WireError> {
         name: name.into(),
         fields,
         by_number,
+        sorted: OnceLock::new(),
     })
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudwright.model import golang
+from cloudwright.model import bundle, golang
 
 CONFIG_MAP, POD = "core/v1.ConfigMap", "core/v1.Pod"
 _texts = st.text(max_size=8)
@@ -49,6 +51,70 @@ def test_both_ways_agree(obj: dict[str, Any]) -> None:
     else:
         assert short is not None
         assert orjson.loads(short) == long[0]
+
+
+@lru_cache
+def types() -> dict[str, list[tuple[int, str, str, str, str]]]:
+    """The table of Go types: ``(number, name, kind, flags, go)`` of each field."""
+    text = gzip.decompress(bundle.read("types.json.gz")).decode()
+    lines = (line.split("\t") for line in text.splitlines())
+    return {name: orjson.loads(rows) for name, rows in lines}
+
+
+_OF_KIND: dict[str, st.SearchStrategy[Any]] = {
+    "string": _texts,
+    "bool": st.booleans(),
+    "int": st.integers(-2, 2) | st.sampled_from((0.0, 2**31, -(2**63), 2**63)),
+    "double": st.sampled_from((0, 0.0, -0.0, 1.5, 2**40)),
+    "bytes": st.sampled_from(("", "YQ==", "YQ")),
+    "time": st.sampled_from(("2026-01-01T01:00:00+01:00", "0001-01-01T00:00:00Z", "now")),
+    "microtime": st.sampled_from(("2026-01-01T01:00:00.5+01:00", "2026-01-01T00:00:00.000000Z")),
+    "quantity": st.sampled_from(("0", "0.5", "1024Mi", 3, "")),
+    "intstr": st.sampled_from((0, 80, "http", "", 2**40)),
+}
+
+
+@lru_cache
+def of_kind(kind: str, depth: int) -> st.SearchStrategy[Any]:
+    """Values that a field of a kind may have, and now and then others."""
+    if kind.startswith("map:"):
+        found = st.dictionaries(_texts, of_kind(kind[4:], depth), max_size=2)
+    elif kind in _OF_KIND:
+        found = _OF_KIND[kind]
+    elif kind in types() and depth:
+        found = of_type(kind, depth - 1)
+    else:
+        found = st.just({})
+    return st.one_of(*(found for _ in range(30)), st.none(), _values)
+
+
+@lru_cache
+def of_type(name: str, depth: int) -> st.SearchStrategy[Any]:
+    """Objects with some of the fields of a type."""
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    for _, field, kind, flags, _ in types()[name]:
+        if "i" not in flags:
+            one = of_kind(kind, depth)
+            fields[field] = st.lists(one, max_size=2) if "r" in flags else one
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+@given(st.data())
+def test_both_ways_write_the_same(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(types())))
+    body = orjson.dumps(data.draw(of_type(name, 3)))
+    short = golang.plain(name, body)
+    try:
+        long, unknown = golang.canonical(name, body)
+    except golang.GoError:
+        assert short is None
+        return
+    assert short == (None if unknown else long)
+
+
+def test_every_type_has_the_same_zero() -> None:
+    for name in types():
+        assert golang.plain(name, b"{}") == golang.canonical(name, b"{}")[0], name
 
 
 @pytest.mark.parametrize(
