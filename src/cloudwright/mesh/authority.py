@@ -72,10 +72,19 @@ class Authority:
         return cls(key, cert)
 
     def issue_identity(
-        self, identity: str, *, now: datetime, lifetime: timedelta, skew: timedelta = _SKEW
+        self,
+        identity: str,
+        *,
+        now: datetime,
+        lifetime: timedelta,
+        skew: timedelta = _SKEW,
+        hosts: Iterable[str] = (),
     ) -> Issued:
-        """A certificate for a workload; ``identity`` is its SPIFFE URI."""
-        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity)])
+        """A certificate for a workload; ``identity`` is its SPIFFE URI. ``hosts`` (DNS names and
+        IP addresses) are for a server that is also called by clients which check those.
+        """
+        uri = x509.UniformResourceIdentifier(identity)
+        names = x509.SubjectAlternativeName([uri, *(_general_name(host) for host in hosts)])
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         # RFC 5280: with an empty subject the alternative names are critical
         return self._issue(x509.Name([]), names, usages, now, lifetime, skew, critical=True)

@@ -18,9 +18,11 @@ from cloudwright._base.clock import Clock, SystemClock
 from cloudwright._base.errors import CloudwrightError, TimedOutError
 from cloudwright.mesh import scrape, vitals
 from cloudwright.mesh.admin import AdminClient
+from cloudwright.mesh.authority import Authority
 from cloudwright.mesh.config import GATEWAY, MeshConfig
 from cloudwright.mesh.enrollment import Enrollment
 from cloudwright.mesh.errors import ProxyUnreachableError, told
+from cloudwright.mesh.notices import Notices
 from cloudwright.mesh.proxies import ProxyFiles
 from cloudwright.mesh.publisher import Publisher
 from cloudwright.mesh.rotation import Rotator
@@ -41,9 +43,11 @@ class MeshControl:
         self._clock = clock or SystemClock()
         paths = config.paths
         self.files = ProxyFiles(paths.proxies, config.uid, config.gid)
-        self._rotator = Rotator(self.files, self._clock)
+        self.changes = Notices()
+        """Told when the snapshot or a certificate is another one."""
+        self._rotator = Rotator(self.files, self._clock, self.changes)
         self._enrollment = Enrollment(config, self.files, self._rotator, self._clock)
-        self._publisher = Publisher(paths.snapshot, config.trust_domain)
+        self._publisher = Publisher(paths.snapshot, config.trust_domain, self.changes)
         self.verdicts: dict[str, Verdict] = {}
         """Whether each Route (by ``namespace/name``) is served, and why not."""
         self.problems: list[Problem] = []
@@ -53,6 +57,11 @@ class MeshControl:
     def version(self) -> int:
         """The version of the snapshot on disk."""
         return self._publisher.version
+
+    @property
+    def authority(self) -> Authority:
+        """The authority that every proxy trusts; after ``start``."""
+        return self._enrollment.authority
 
     @property
     def snapshot(self) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from anyio import to_thread
 
 from cloudwright._base.files import write_atomic
 from cloudwright.mesh import vitals
+from cloudwright.mesh.notices import Notices
 from cloudwright.mesh.snapshot import addresses_in
 
 
 class Publisher:
     """The one writer of the snapshot."""
 
-    def __init__(self, path: Path, trust_domain: str) -> None:
+    def __init__(self, path: Path, trust_domain: str, changes: Notices | None = None) -> None:
         self._path = path
+        self._changes = changes or Notices()
         self._empty: dict[str, Any] = {"trust_domain": trust_domain, "services": [], "routes": []}
         self._body: dict[str, Any] | None = None
         self._lock = anyio.Lock()
@@ -82,6 +84,7 @@ class Publisher:
             self._body, self.version = body, version
         vitals.SNAPSHOTS.inc()
         vitals.SNAPSHOT_VERSION.set(version)
+        self._changes.tell()
         return version
 
 

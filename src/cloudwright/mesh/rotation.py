@@ -15,6 +15,7 @@ from cloudwright._base import logs
 from cloudwright._base.clock import Clock
 from cloudwright.mesh import vitals
 from cloudwright.mesh.authority import Issued
+from cloudwright.mesh.notices import Notices
 from cloudwright.mesh.proxies import Leaf, ProxyFiles
 
 _log = logs.get("mesh")
@@ -48,8 +49,9 @@ class Held:
 class Rotator:
     """Keeps the certificates of all proxies fresh."""
 
-    def __init__(self, files: ProxyFiles, clock: Clock) -> None:
+    def __init__(self, files: ProxyFiles, clock: Clock, changes: Notices | None = None) -> None:
         self._files = files
+        self._changes = changes or Notices()
         self._clock = clock
         self._held: dict[tuple[str, str], Held] = {}
         self._due: dict[tuple[str, str], datetime] = {}
@@ -76,6 +78,7 @@ class Rotator:
             self._held[(held.proxy, held.cert)] = held
             self._due[(held.proxy, held.cert)] = due
         self._changed.set()
+        self._changes.tell()
 
     async def forget(self, proxy: str) -> None:
         """Keep a proxy's certificates no longer; when this returns, none is being written."""
@@ -126,6 +129,7 @@ class Rotator:
             held = self._held.get(key)
             if held is not None:
                 self._due[key] = await to_thread.run_sync(partial(self._replace, held))
+        self._changes.tell()
 
     def _replace(self, held: Held) -> datetime:
         issued = held.issue()

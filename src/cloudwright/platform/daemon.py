@@ -54,6 +54,7 @@ from cloudwright.platform import (
     face,
     measures,
     usage,
+    xds,
 )
 from cloudwright.platform.config import PlatformConfig, address
 from cloudwright.platform.errors import AlreadyRunning, PortBusy, StartFailed
@@ -213,6 +214,7 @@ async def _run(paths: Paths, config: PlatformConfig, ready: Ready) -> None:
         await _open_to_pods(config, core, serving)
         await _start_parts(paths, config, core, parts, group, ready)
         served = answers.all_of(paths, config, parts)
+        served |= await xds.running(stack, paths, config, parts)
         served["POST /rotate-token-key"] = answers.rotating(known.tokens.keys)
         await stack.enter_async_context(control.serving(paths, served))
         await face.serve_metrics(stack, config, core, parts)

@@ -12,9 +12,10 @@ from inotify_simple import INotify, flags  # type: ignore[import-untyped]
 from cloudwright._base import logs
 from cloudwright._base.errors import UsageError
 from cloudwright.mesh import vitals
+from cloudwright.mesh.notices import Notices
 from cloudwright.mesh.xds.cache import EMPTY, TypeSet, View, type_set
 from cloudwright.mesh.xds.documents import Documents, parse
-from cloudwright.mesh.xds.source import Listeners, Node, Peer
+from cloudwright.mesh.xds.source import Node, Peer
 from cloudwright.mesh.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SHORT
 
 _log = logs.get("mesh.xds")
@@ -28,7 +29,7 @@ class FileSource:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = [path.absolute() for path in paths]
-        self._listeners = Listeners()
+        self._changes = Notices()
         self._view: dict[str, TypeSet] = {}
         self.error: str | None = None
         """Why the newest content of the files is not served; the content before it is."""
@@ -43,7 +44,7 @@ class FileSource:
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """See ``Source.listen``."""
-        return self._listeners.listen(wake)
+        return self._changes.listen(wake)
 
     def load(self) -> Documents:
         """Read the files, and serve them from now on. Blocks.
@@ -90,7 +91,7 @@ class FileSource:
             return
         if any(self._view[url] is not before.get(url, EMPTY) for url in self._view):
             _log.info("resources have changed", extra={"resources": found.count()})
-            self._listeners.tell()
+            self._changes.tell()
 
 
 def read(paths: Iterable[Path]) -> Documents:

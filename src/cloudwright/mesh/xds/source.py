@@ -54,26 +54,3 @@ class Source(Protocol):
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call ``wake`` when a view may have changed; the result ends that."""
-
-
-class Listeners:
-    """The callbacks of a source."""
-
-    def __init__(self) -> None:
-        self._all: dict[int, Callable[[], None]] = {}
-        self._next = 0
-
-    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """See ``Source.listen``."""
-        key, self._next = self._next, self._next + 1
-        self._all[key] = wake
-
-        def end() -> None:
-            self._all.pop(key, None)
-
-        return end
-
-    def tell(self) -> None:
-        """Something may have changed."""
-        for wake in list(self._all.values()):
-            wake()
