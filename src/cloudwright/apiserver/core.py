@@ -58,6 +58,7 @@ _SPECIAL_PLURALS = frozenset(
 )
 _SPECIAL_GROUPS = frozenset((GROUP, API_SERVICE.group))
 _NOT_SPECIAL = Special()
+_NOT_SPECIAL.changes = False
 __all__ = ["Answer", "ApiCore", "Handler"]
 
 

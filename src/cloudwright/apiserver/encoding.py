@@ -27,11 +27,20 @@ def template(obj: Object, managed: bytes | None = None) -> Template:
 
     ``managed`` is the JSON of ``metadata.managedFields`` when it is kept apart from the object.
     """
+    return split(ordered(obj), managed)
+
+
+def ordered(obj: Object) -> bytes:
+    """``obj`` (in storage form) as JSON, with an empty revision where the store stamps it."""
     metadata = {"resourceVersion": "", **obj["metadata"]}
     metadata["resourceVersion"] = ""
     # A member that stands twice has its first place and its last value.
     first = {"apiVersion": None, "kind": None, "metadata": None}
-    raw = orjson.dumps({**first, **obj, "metadata": metadata})
+    return orjson.dumps({**first, **obj, "metadata": metadata})
+
+
+def split(raw: bytes, managed: bytes | None = None) -> Template:
+    """What ``ordered`` gave, ready to be stamped; ``managed`` as for ``template``."""
     at = raw.index(_MARK) + len(_MARK)
     if managed is None:
         return Template(raw[:at], raw[at:])

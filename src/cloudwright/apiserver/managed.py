@@ -77,11 +77,12 @@ class Ownership:
         return known[1]
 
     def update(
-        self, call: Call, live: bytes | None, new: Object, manager: str, now: datetime
+        self, call: Call, live: bytes | None, new: Object | bytes, manager: str, now: datetime
     ) -> Managed:
         """The owners after a create (``live`` is ``None``), an update or a patch.
 
-        ``new`` (in the form of the call's version) may have the list that the client sent.
+        ``new`` (in the form of the call's version, maybe encoded) may have the list that the client
+        sent.
         """
         served = call.served
         types = self.types(served)
@@ -89,7 +90,7 @@ class Ownership:
         fields, same = native.managed_update(
             types.schema,
             live,
-            orjson.dumps(new),
+            new if isinstance(new, bytes) else orjson.dumps(new),
             served.resource.api_version,
             manager,
             call.subresource,

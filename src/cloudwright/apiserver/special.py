@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Special:
     """Nothing beside the write; others derive from it."""
 
+    changes = True
+    """Whether it may change the object that is written."""
+
     def __enter__(self) -> Self:
         return self
 

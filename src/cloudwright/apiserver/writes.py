@@ -125,14 +125,18 @@ async def _create_once(
     pinned = metadata.begin(obj, namespace=call.namespace, now=now, uid=_uid(), random=os.urandom)
     obj = served.kind.prepare_create(obj, now)
     strategies.begin_generation(served, obj)
+    raw = None
     if owned is None:
-        owned = core.ownership.update(call, None, obj, wanted.manager, now)
+        raw = _stored_already(call, obj)
+        owned = core.ownership.update(call, None, raw or obj, wanted.manager, now)
     obj["metadata"].pop("managedFields", None)
     review = _review(call, "CREATE", name_of(obj), obj, None, dry_run)
     review.managed = owned.fields
     with core.special(call, obj, None) as special:
         obj = await _admit(core, call, review, None, special)
-        template = _encode(core, call, obj, owned)
+        if special.changes or not (review.untouched and len(core.admission) == 1):
+            raw = None
+        template = _encode(core, call, obj, owned, raw)
         key = served.key(call.namespace, name_of(obj))
         if pinned and wanted is not None and call.verb == "create":
             raise refusals.version_on_create()
@@ -149,6 +153,14 @@ async def _create_once(
             if outcome.failed is not None and outcome.failed.key == key:
                 raise refusals.taken(call, obj, await core.store.get(key))
             parent = await core.places.compare(call, again=True)
+
+
+def _stored_already(call: Call, obj: Object) -> bytes | None:
+    """``obj`` as it is stored, unless that is another form: it is encoded once then."""
+    served = call.served
+    if served.view is not None or obj["apiVersion"] != served.storage_version:
+        return None
+    return None if "managedFields" in obj["metadata"] else encoding.ordered(obj)
 
 
 async def change(
@@ -228,18 +240,19 @@ async def _change_once(
     return Written(outcome.record, removed)
 
 
-_random: list[bytes] = []
+_uids: list[str] = []
 
 
 def _uid() -> str:
-    """A random UUID (RFC 9562, version 4) as text; ``uuid.uuid4`` takes several times as long.
-
-    The system is asked for many at once.
-    """
-    if not _random:
+    """A random UUID (RFC 9562, version 4) as text, made in advance with many others."""
+    if not _uids:
         many = os.urandom(16 * _UIDS)
-        _random.extend(many[at : at + 16] for at in range(0, len(many), 16))
-    raw = bytearray(_random.pop())
+        _uids.extend(_uuid(bytearray(many[at : at + 16])) for at in range(0, len(many), 16))
+    return _uids.pop()
+
+
+def _uuid(raw: bytearray) -> str:
+    """``uuid.uuid4`` takes several times as long."""
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
     text = raw.hex()
@@ -364,15 +377,18 @@ async def _admit(
     return obj
 
 
-def _encode(core: ApiCore, call: Call, obj: Object, owned: Managed) -> Template:
-    """Encoded; too large a list of owners is left out rather than refusing the object."""
-    served, stored = call.served, obj
-    if served.view is not None or obj["apiVersion"] != served.storage_version:
-        stored = encoding.stored(served, obj)
-    template = encoding.template(stored, owned.fields)
+def _encode(
+    core: ApiCore, call: Call, obj: Object, owned: Managed, raw: bytes | None = None
+) -> Template:
+    """Encoded; too large a list of owners is left out rather than refusing the object. ``raw``:
+    what ``obj`` is in storage form, if that is known.
+    """
+    if raw is None:
+        raw = encoding.ordered(encoding.stored(call.served, obj))
+    template = encoding.split(raw, owned.fields)
     limit = core.config.object_bytes_max
     if len(template.head) + len(template.tail) > limit:
-        template = encoding.template(stored)
+        template = encoding.split(raw)
         if len(template.head) + len(template.tail) > limit:
             raise too_large(limit)
     return template

@@ -75,8 +75,10 @@ class Chain:
 
     async def mutate(self, review: Review) -> None:
         """Let each rule change the object, in order."""
+        review.untouched = True
         for idle, mutate in self._about(review)[0]:
             if idle is None or not idle():
+                review.untouched = False
                 await mutate(review)
 
     async def validate(self, review: Review) -> Sequence[FieldError]:

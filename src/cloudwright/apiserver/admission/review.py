@@ -35,6 +35,8 @@ class Review:
     """A webhook or policy changed the object: its defaults must be filled in again."""
     query: Sequence[tuple[str, str]] = ()
     """The request's query parameters: the options of a write are there."""
+    untouched: bool = False
+    """No rule was asked to change the object."""
     managed: bytes | None = None
     """The object's ``managedFields`` as JSON; they are not in ``obj``."""
 

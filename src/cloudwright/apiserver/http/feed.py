@@ -89,6 +89,8 @@ class Feed:
         self._late: list[_Late] = []
         self._stopped = False
         self._published = anyio.Event()
+        self._waiting = 0
+        """Who waits for that."""
 
     @staticmethod
     def now() -> float:
@@ -148,7 +150,7 @@ class Feed:
         if held and event.revision == held[-1].revision:
             self._held = ()
             self._add_late(held)
-        if self._published.statistics().tasks_waiting:
+        if self._waiting:
             self._published.set()
             self._published = anyio.Event()
 
@@ -212,7 +214,11 @@ class Feed:
             return
         newest = await store.newest()
         while store.revision < newest and not self._stopped:
-            await self._published.wait()
+            self._waiting += 1
+            try:
+                await self._published.wait()
+            finally:
+                self._waiting -= 1
 
     async def fill(self) -> None:
         """Give every object to the memory, page by page. What cannot be read is not kept there:
