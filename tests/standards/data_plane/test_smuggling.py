@@ -21,8 +21,8 @@ from tests.peers.data_plane.nginx import Nginx
 from tests.peers.data_plane.places import Peer, Task, serving
 from tests.peers.pki import Authority
 from tests.standards.data_plane.corpus import CASES, FRAMED, Case
-from tests.standards.data_plane.recorder import Recorder, recording
-from tests.standards.data_plane.world import WAYS, Way, edge
+from tests.standards.data_plane.recorder import Recorder, key_of, recording
+from tests.standards.data_plane.world import WAYS, Way, edge, known_fault
 
 AT_ONCE = 16
 QUIET_SECONDS = 1.0
@@ -66,13 +66,13 @@ def judge(port: int, recorder: Recorder) -> dict[str, Verdict]:
 
     def one(numbered: tuple[int, Case]) -> Verdict:
         number, case = numbered
-        key = f"{number:04d}"
+        key = key_of(number)
         answer, closed = exchange(port, case.bytes(key), case.expect == "accept")
         targets = [seen.target for seen in recorder.of(key)]
         return Verdict(case, answer, targets, closed)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return {found.case.name: found for found in pool.map(one, enumerate(CASES, 1000))}
+        return {found.case.name: found for found in pool.map(one, enumerate(CASES))}
 
 
 def exchange(port: int, data: bytes, patient: bool) -> tuple[bytes, bool]:
@@ -191,9 +191,7 @@ def test_ours_refuses_what_the_peers_refuse(
 
 
 def test_known(request: pytest.FixtureRequest, judged: Judged) -> None:
-    if "[mesh]" in request.node.name:
-        reason = "hyper's HTTP/1.1 takes them; crates http1 and proxy"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+    known_fault(request, "hyper's HTTP/1.1 takes them; crates http1 and proxy")
     verdicts, _ = judged
     accepted = [name for name in sorted(KNOWN) if not verdicts[name].refused]
     assert not accepted, "\n".join(accepted)
