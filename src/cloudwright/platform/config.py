@@ -47,8 +47,9 @@ class PlatformConfig(Security):
     """``standard``: the definitions of the Gateway API's standard channel are there from the
     start (``cloudwright.model.gateway``). Empty: they are not."""
     xds: str = ""
-    """Where the xDS server listens, by commas: ``unix`` (``RUN/xds.sock``, for root) and
-    ``IP:PORT`` (mutual TLS with the mesh's certificates). Empty: it does not run."""
+    """Where the xDS server listens, by commas: ``unix`` (``RUN/xds.sock``, for root), ``mesh``
+    (``RUN/xds-mesh.sock``) and ``IP:PORT``, both with mutual TLS by the mesh's certificates.
+    Empty: it does not run."""
     node_name: str = ""
     trust_domain: str = "cluster.local"
     cert_lifetime_seconds: int = 24 * 3600
@@ -141,7 +142,7 @@ def _checked(config: PlatformConfig) -> PlatformConfig:
     if config.gateway_api not in ("", "standard"):
         raise UsageError(f"gateway_api: {config.gateway_api!r}", hint="`standard`, or nothing")
     for place in filter(None, config.xds.split(",")):
-        if place.strip() != "unix":
+        if place.strip() not in ("unix", "mesh"):
             address(place.strip(), "xds")
     if config.cert_lifetime_seconds < 5:
         raise UsageError("cert_lifetime_seconds: at least 5")

@@ -59,7 +59,7 @@ async def serve(
     mesh: MeshControl,
     config: PlatformConfig,
 ) -> Registry:
-    """Serve a started mesh on ``unix`` and ``IP:PORT``s until the stack unwinds."""
+    """Serve a started mesh on ``unix``, ``mesh`` and ``IP:PORT``s until the stack unwinds."""
     try:
         await ahead(*_MODULES)
     except ImportError as error:
@@ -87,7 +87,7 @@ async def _listens(paths: Paths, places: list[str], mesh: MeshControl, start: An
     remote = [place for place in places if place != "unix"]
     if remote:
         hosts = ["localhost", "127.0.0.1", "xds.cloudwright-system"]
-        for place in remote:
+        for place in filter(lambda one: one != "mesh", remote):
             host = place.rpartition(":")[0].strip("[]")
             if host not in (*hosts, "0.0.0.0", "::"):  # noqa: S104
                 hosts.append(host)
@@ -97,5 +97,7 @@ async def _listens(paths: Paths, places: list[str], mesh: MeshControl, start: An
         except OSError as error:
             raise CloudwrightError(f"the xDS server has no certificate: {error}") from error
         start(own.keep)
-        listens += [listen(place, own.tls) for place in remote]
+        socket = f"unix:{paths.run / 'xds-mesh.sock'}"
+        for place in remote:
+            listens.append(listen(socket if place == "mesh" else place, own.tls))
     return listens

@@ -107,7 +107,10 @@ def mesh_tls(identity: str, alpn: str) -> dict[str, Any]:
 def common_tls(names: Sequence[Any], alpn: str) -> dict[str, Any]:
     """A ``CommonTlsContext`` with secrets over ADS; ``names`` are those that the other has."""
     return {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3"},
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_3",
+            "tls_maximum_protocol_version": "TLSv1_3",  # Envoy's clients end at 1.2 by default
+        },
         "alpn_protocols": [alpn],
         "tls_certificate_sds_secret_configs": [{"name": OWN, "sds_config": ADS}],
         "combined_validation_context": {
