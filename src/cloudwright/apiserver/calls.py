@@ -74,6 +74,9 @@ class Query:
         return int(text) if int(text) >= 0 else None
 
 
+_NO_QUERY = Query(())
+
+
 @dataclass(slots=True)
 class Call:
     """One request of one user about one served resource."""
@@ -143,7 +146,7 @@ def parse(request: Request, user: User, registry: Registry) -> Call:
         if not target[3] and len(request.path) <= _REMEMBERED_MAX:  # of collections, which are few
             registry.remember(asked, target)
     served, verb, namespace, name, subresource, watched = target
-    query = Query(request.query)
+    query = Query(request.query) if request.query else _NO_QUERY
     if verb in ("list", "get") and not subresource and (watched or query.flag("watch")):
         verb = "watch"
     return Call(request, user, served, verb, namespace, name, subresource, query, [])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -35,8 +35,7 @@ _STATUS_RESETS: dict[tuple[str, str], list[list[str]]] = {
 """Fields that ``/status`` resets where that is more than the spec (``GetResetFields``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Managed:
+class Managed(NamedTuple):
     """The new list, encoded. ``same``: with the old times, if it differs in nothing else."""
 
     fields: bytes | None = None

@@ -26,6 +26,8 @@ class Places:
     out in the store is kept until they change. A ``store.interface.Listener``.
     """
 
+    about = _KEPT
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: dict[str, tuple[Compare, ...]] = {}

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -70,8 +69,7 @@ _NAME_ATTEMPTS = 8
 _UIDS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a write left behind. ``removed``: the change let a deleted object go."""
 
     record: Record

@@ -64,6 +64,8 @@ class Foreign:
 class Aggregator:
     """A ``store.interface.Listener``; ``running`` keeps it at work."""
 
+    about = (STORAGE, *_BACKENDS)
+
     def __init__(self, core: ApiCore, directory: Path, clients: bytes) -> None:
         self._core = core
         self._directory = directory

@@ -51,6 +51,8 @@ class Place:
 class FlowControl:
     """The gate of one server. A ``store.interface.Listener``: it follows its configuration."""
 
+    about = (_SCHEMAS, _LEVELS)
+
     def __init__(self, store: Store, *, seats: int = SEATS, wait_seconds: float = WAIT_SECONDS):
         self._store = store
         self._seats = seats
@@ -64,7 +66,7 @@ class FlowControl:
 
     def event(self, event: Event) -> None:
         """Notice that the configuration changed."""
-        if event.key.startswith((_SCHEMAS, _LEVELS)):
+        if event.key.startswith(self.about):
             self._stale = True
 
     def lost(self) -> None:

@@ -15,6 +15,8 @@ from cloudwright.apiserver.store.interface import Ahead, Event, Listener, Statis
 Replay = Callable[[str, int, int], Awaitable[list[Event]]]
 """``(prefix, after, up_to)`` → the next kept events, in order; empty when there are none left."""
 
+_FOLDERS_MAX = 1024
+
 
 class Hub:
     """The newest events and everyone who waits for the next ones."""
@@ -40,6 +42,8 @@ class Hub:
         self._queue = queue
         self._watchers: dict[str, set[HubWatch]] = {}
         self._listeners: list[Listener] = []
+        self._told: dict[str, tuple[Listener, ...]] = {}
+        """Who hears of the writes in a folder, as far as it was asked for."""
         self.ahead: Ahead | None = None
 
     def __len__(self) -> int:
@@ -50,10 +54,12 @@ class Hub:
         assert event.revision > self.published, "revisions only grow"
         self.published = self.statistics.revision = event.revision
         self._remember(event)
-        for listener in self._listeners:
+        folder = event.key[: event.key.rfind("/") + 1]
+        told = self._told.get(folder)
+        for listener in self._telling(folder) if told is None else told:
             listener.event(event)
         watchers = self._watchers
-        for prefix in _above(event.key[: event.key.rfind("/") + 1]):
+        for prefix in _above(folder):
             if prefix in watchers:
                 for watcher in tuple(watchers[prefix]):
                     watcher.offer(event)
@@ -66,8 +72,20 @@ class Hub:
     def listen(self, listener: Listener) -> None:
         """Give ``listener`` every event from now on."""
         self._listeners.append(listener)
+        self._told.clear()
         if isinstance(listener, Ahead):
             self.ahead = listener
+
+    def _telling(self, folder: str) -> tuple[Listener, ...]:
+        found = []
+        for listener in self._listeners:
+            about: tuple[str, ...] = getattr(listener, "about", ("",))
+            if folder.startswith(about):
+                found.append(listener)
+        if len(self._told) >= _FOLDERS_MAX:
+            self._told.clear()
+        kept = self._told[folder] = tuple(found)
+        return kept
 
     def advance(self, revision: int) -> None:
         """There are no further events up to ``revision``."""
@@ -231,7 +249,7 @@ def prefixes(key: str) -> Iterator[str]:
         at = key.find("/", at + 1)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_FOLDERS_MAX)
 def _above(folder: str) -> tuple[str, ...]:
     # Most writes are to one of a few folders.
     return tuple(prefixes(folder))

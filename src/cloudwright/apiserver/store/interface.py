@@ -114,7 +114,10 @@ class Statistics:
 
 
 class Listener(Protocol):
-    """Whoever must see every write before it is acknowledged (a cache). Must not block or raise."""
+    """Whoever must see every write before it is acknowledged (a cache). Must not block or raise.
+
+    One that has prefixes in ``about`` (a tuple; each ends in a slash) hears of those keys alone.
+    """
 
     def event(self, event: Event) -> None:
         """The next write, in revision order."""

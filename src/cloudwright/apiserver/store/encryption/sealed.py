@@ -148,6 +148,7 @@ class _Plain:
     def __init__(self, store: SealedStore, listener: Listener) -> None:
         self._store = store
         self._listener = listener
+        self.about: tuple[str, ...] = getattr(listener, "about", ("",))
 
     def event(self, event: Event) -> None:
         """The next write."""
