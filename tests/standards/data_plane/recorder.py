@@ -173,7 +173,7 @@ def recording() -> Iterator[Recorder]:
                     seen = read_request(reader)
                     with recorder.lock:
                         recorder.requests.append(seen)
-                    self.request.sendall(ANSWER)
+                    self.request.sendall(ANSWER if seen.method != "HEAD" else ANSWER[:-2])
             except Violation as violation:
                 with recorder.lock:
                     recorder.violations.append(f"{violation} in {reader.message!r}")

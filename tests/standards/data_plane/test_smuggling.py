@@ -24,7 +24,7 @@ from tests.standards.data_plane.corpus import CASES, FRAMED, Case
 from tests.standards.data_plane.recorder import Recorder, key_of, recording
 from tests.standards.data_plane.world import WAYS, Way, edge, known_fault
 
-AT_ONCE = 16
+AT_ONCE = 64
 QUIET_SECONDS = 1.0
 """After which a proxy that waits for the rest of a message is left."""
 PATIENCE_SECONDS = 30.0
