@@ -30,6 +30,7 @@ pub struct Resources {
 fn share<T: PartialEq>(new: &mut Named<T>, old: &Named<T>) {
     for (name, value) in new {
         if let Some(before) = old.get(name)
+            && !Arc::ptr_eq(before, value)
             && **before == **value
         {
             *value = Arc::clone(before);

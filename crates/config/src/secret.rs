@@ -1,16 +1,26 @@
 //! Certificates, keys and trust bundles, in files or (from SDS) in place.
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// PEM text in a file or in place; never shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pem {
     /// A file that is read again when it changes.
     File(PathBuf),
     /// The text itself.
     Inline(Arc<str>),
+}
+
+impl Serialize for Pem {
+    /// As it was written, but for text in place: a dump must not show keys.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::File(path) => to.serialize_newtype_variant("Pem", 0, "file", path),
+            Self::Inline(_) => to.serialize_newtype_variant("Pem", 1, "inline", "(not shown)"),
+        }
+    }
 }
 
 impl fmt::Debug for Pem {

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     bootstrap::{Bootstrap, Role},
-    run::run,
+    plane::state::State,
+    run::{run, run_file},
     snapshot::Snapshot,
     tls,
 };
@@ -11,43 +12,80 @@ use crate::{
 const FAILED: i32 = 1;
 const WRONG_USAGE: i32 = 2;
 
-struct Options {
-    bootstrap: PathBuf,
-    validate: bool,
+/// What the words ask for.
+enum Asked {
+    Help,
+    /// A proxy of the mesh.
+    Mesh {
+        bootstrap: PathBuf,
+        validate: bool,
+    },
+    /// What a configuration file says.
+    File {
+        config: PathBuf,
+        access_log: String,
+        admin: Option<PathBuf>,
+        validate: bool,
+    },
 }
 
 fn help(role: &str) -> String {
     format!(
-        "usage: cloudwright-native {role} --bootstrap FILE [--validate]\n\n\
-         \x20 --bootstrap FILE  who this proxy is and where its files are (JSON)\n\
-         \x20 --validate        check the bootstrap and the files it names, then exit\n\
-         \x20 --help            this text\n\n\
-         exit codes: 0 ended or valid, 1 could not run, 2 wrong usage or bootstrap\n"
+        "usage: cloudwright-native {role} run -c FILE [--validate] [--access-log FILE] [--admin SOCKET]\n\
+         \x20      cloudwright-native {role} --bootstrap FILE [--validate]\n\n\
+         \x20 -c, --config FILE  listeners, routes, clusters, endpoints, secrets (YAML or JSON);\n\
+         \x20                    read again when it changes\n\
+         \x20 --access-log FILE  JSON lines; - is standard output, off is none (the default)\n\
+         \x20 --admin SOCKET     Unix socket with /ready /config /clusters /metrics /drain\n\
+         \x20 --bootstrap FILE   a proxy of the mesh: who it is and where its files are (JSON)\n\
+         \x20 --validate         check the file and the files it names, then exit\n\
+         \x20 --help             this text\n\n\
+         exit codes: 0 ended or valid, 1 could not run, 2 wrong usage or configuration\n"
     )
 }
 
-fn parse(args: &[String]) -> Result<Option<Options>, String> {
-    let (mut bootstrap, mut validate) = (None, false);
+fn parse(args: &[String]) -> Result<Asked, String> {
+    let (mut bootstrap, mut config, mut validate) = (None, None, false);
+    let mut admin = None;
+    let mut access_log = "off".to_owned();
+    let args = match args {
+        [first, rest @ ..] if first == "run" => rest,
+        all => all,
+    };
     let mut words = args.iter();
     while let Some(word) = words.next() {
-        match word.as_str() {
-            "--help" | "-h" => return Ok(None),
+        let (name, mut value) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (word.as_str(), None),
+        };
+        let mut needed = |what: &str| {
+            let next = value.take().or_else(|| words.next().cloned());
+            next.ok_or_else(|| format!("{name}: {what} is needed"))
+        };
+        match name {
+            "--help" | "-h" => return Ok(Asked::Help),
             "--validate" => validate = true,
-            "--bootstrap" => {
-                let file = words.next().ok_or("--bootstrap: a file is needed")?;
-                bootstrap = Some(PathBuf::from(file));
-            }
-            other => match other.strip_prefix("--bootstrap=") {
-                Some(file) => bootstrap = Some(PathBuf::from(file)),
-                None => return Err(format!("unknown option {other:?}")),
-            },
+            "--bootstrap" => bootstrap = Some(PathBuf::from(needed("a file")?)),
+            "--config" | "-c" => config = Some(PathBuf::from(needed("a file")?)),
+            "--access-log" => access_log = needed("a file, - or off")?,
+            "--admin" => admin = Some(PathBuf::from(needed("a path")?)),
+            other => return Err(format!("unknown option {other:?}")),
         }
     }
-    let bootstrap = bootstrap.ok_or("--bootstrap FILE is needed")?;
-    Ok(Some(Options {
-        bootstrap,
-        validate,
-    }))
+    match (bootstrap, config) {
+        (Some(bootstrap), None) => Ok(Asked::Mesh {
+            bootstrap,
+            validate,
+        }),
+        (None, Some(config)) => Ok(Asked::File {
+            config,
+            access_log,
+            admin,
+            validate,
+        }),
+        (None, None) => Err("-c FILE or --bootstrap FILE is needed".to_owned()),
+        _ => Err("either -c FILE or --bootstrap FILE, not both".to_owned()),
+    }
 }
 
 /// Runs the role named by `role` (`gateway` or `sidecar`) with the remaining command-line words.
@@ -55,27 +93,46 @@ fn parse(args: &[String]) -> Result<Option<Options>, String> {
 /// Returns the process's exit code.
 #[must_use]
 pub fn main(role: &str, args: &[String]) -> i32 {
-    let options = match parse(args) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
+    match parse(args) {
+        Ok(Asked::Help) => {
             eprint!("{}", help(role));
-            return 0;
+            0
         }
         Err(message) => {
             eprintln!("error: {message}\nhint: cloudwright-native {role} --help");
-            return WRONG_USAGE;
+            WRONG_USAGE
         }
-    };
-    let boot = match Bootstrap::load(&options.bootstrap, role) {
-        Ok(boot) => boot,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return WRONG_USAGE;
+        Ok(Asked::Mesh {
+            bootstrap,
+            validate,
+        }) => match Bootstrap::load(&bootstrap, role) {
+            Err(error) => {
+                eprintln!("error: {error}");
+                WRONG_USAGE
+            }
+            Ok(boot) if validate => self::validate(&bootstrap, &boot),
+            Ok(boot) => drive(run(boot)),
+        },
+        Ok(Asked::File {
+            config, validate, ..
+        }) if validate => check(&config),
+        Ok(Asked::File {
+            config,
+            access_log,
+            admin,
+            ..
+        }) => {
+            if check_quietly(&config) {
+                drive(run_file(config, &access_log, admin))
+            } else {
+                WRONG_USAGE
+            }
         }
-    };
-    if options.validate {
-        return validate(&options.bootstrap, &boot);
     }
+}
+
+/// Runs the event loop until `work` ends; gives the process's exit code.
+fn drive(work: impl Future<Output = Result<(), String>>) -> i32 {
     refuse_huge_pages();
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -89,7 +146,7 @@ pub fn main(role: &str, args: &[String]) -> i32 {
             return FAILED;
         }
     };
-    let code = match runtime.block_on(run(boot)) {
+    let code = match runtime.block_on(work) {
         Ok(()) => 0,
         Err(message) => {
             eprintln!("error: {message}");
@@ -98,6 +155,35 @@ pub fn main(role: &str, args: &[String]) -> i32 {
     };
     runtime.shutdown_background();
     code
+}
+
+/// Reads a configuration with the secrets it names; each problem is one line.
+fn check_quietly(file: &Path) -> bool {
+    let resources = match cloudwright_config::from_file(file) {
+        Ok(resources) => resources,
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
+            return false;
+        }
+    };
+    match State::default().apply(resources, true) {
+        Ok(_) => true,
+        Err(problem) => {
+            eprintln!("error: {}", problem.of(file.display().to_string()));
+            false
+        }
+    }
+}
+
+fn check(file: &Path) -> i32 {
+    if check_quietly(file) {
+        eprintln!("{}: valid", file.display());
+        0
+    } else {
+        WRONG_USAGE
+    }
 }
 
 /// Checks what the bootstrap names; each problem is one line.

@@ -21,11 +21,23 @@ impl Refusal {
         }
     }
 
-    /// The answer; gRPC clients want 200 with `grpc-status`.
+    /// The answer as a body of the mesh's own ways.
     #[must_use]
     pub fn answer(&self, grpc: bool) -> Response<Body> {
+        self.message_for(grpc).map(|text| {
+            if text.is_empty() {
+                Body::empty()
+            } else {
+                Body::full(text)
+            }
+        })
+    }
+
+    /// The answer; gRPC clients want 200 with `grpc-status`.
+    #[must_use]
+    pub fn message_for(&self, grpc: bool) -> Response<String> {
         let mut response = if grpc {
-            let mut response = Response::new(Body::empty());
+            let mut response = Response::new(String::new());
             let headers = response.headers_mut();
             headers.insert(
                 header::CONTENT_TYPE,
@@ -42,7 +54,7 @@ impl Refusal {
         } else {
             let body = serde_json::json!({
                 "code": self.status.as_u16(), "reason": self.reason, "message": self.message});
-            let mut response = Response::new(Body::full(format!("{body}\n")));
+            let mut response = Response::new(format!("{body}\n"));
             *response.status_mut() = self.status;
             let json = HeaderValue::from_static("application/json");
             response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -1,6 +1,7 @@
 //! Starts the listeners of a role, waits for the signal to end, and ends in order.
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -17,6 +18,7 @@ use crate::{
     dns_server,
     drain::Phase,
     gateway, inbound, outbound,
+    plane::{self, shared::Shared},
     proxy::Proxy,
     serve,
     watch::{self, Watch},
@@ -71,6 +73,45 @@ async fn stop(proxy: &Arc<Proxy>) {
     // What is left are idle connections; they had their GOAWAY and need no more than a moment.
     let _ = tokio::time::timeout(CLOSE, proxy.tasks.wait()).await;
     let _ = tokio::time::timeout(CLOSE, proxy.log.flush()).await;
+}
+
+/// Runs what the configuration at `file` says until SIGTERM or SIGINT.
+pub async fn run_file(file: PathBuf, log: &str, admin: Option<PathBuf>) -> Result<(), String> {
+    let shared = Shared::new(log).map_err(|error| format!("access log {log}: {error}"))?;
+    let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&shared.log).run());
+    if let Some(path) = &admin {
+        let listener = plane::admin::open(path)?;
+        tasks.spawn(plane::admin::serve(Arc::clone(&shared), listener));
+    }
+    let end = async {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    let result = plane::file::run(Arc::clone(&shared), file, end).await;
+    tasks.shutdown().await;
+    if let Some(path) = &admin {
+        let _ = std::fs::remove_file(path); // Gone already is as good.
+    }
+    let lines = |all: Vec<cloudwright_config::ConfigError>| {
+        all.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\nerror: ")
+    };
+    result.map_err(lines)
+}
+
+/// Lets requests under way end, and writes what was logged.
+pub async fn finish(shared: &Arc<Shared>) {
+    shared.drain.advance(Phase::Draining);
+    if !shared.drain.wait_idle(Duration::from_secs(30)).await {
+        eprintln!("stopped with {} requests unfinished", shared.drain.active());
+    }
+    // What is left are idle connections; they had their GOAWAY and need no more than a moment.
+    tokio::task::yield_now().await;
+    let _ = tokio::time::timeout(CLOSE, shared.log.flush()).await;
 }
 
 async fn sidecar(proxy: &Arc<Proxy>, tasks: &mut JoinSet<()>) -> Result<(), String> {

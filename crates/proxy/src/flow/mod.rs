@@ -1,0 +1,17 @@
+//! A request's way: from its head to the last byte of its answer, in the task of its client.
+//!
+//! | module | concept |
+//! | --- | --- |
+//! | `body` `pump` | message bodies, and sending one over HTTP/2 |
+//! | `replay` | bodies that several attempts can read |
+//! | `attempt` | one request to one endpoint |
+//! | `forward` | attempts, deadlines, hedges and copies |
+//! | `exchange` | the rule that a request meets, and what it makes of it |
+//! | `finish` | what is counted and logged at the end |
+pub mod attempt;
+pub mod body;
+pub mod exchange;
+pub mod finish;
+pub mod forward;
+pub mod pump;
+pub mod replay;

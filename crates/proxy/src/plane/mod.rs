@@ -1,0 +1,18 @@
+//! The proxy that its configuration describes: resources become listeners, tables and clusters.
+//!
+//! | module | concept |
+//! | --- | --- |
+//! | `state` | what is in force, and how a new set takes its place: whole, or not at all |
+//! | `listening` `connection` `rewind` | sockets and the connections on them |
+//! | `shared` | what all of them share |
+//! | `keeping` | what goes on without requests: names resolved, endpoints asked, ejections ended |
+//! | `admin` | the socket for whoever runs the proxy |
+//! | `file` | resources from a file that is read again when it changes |
+pub mod admin;
+pub mod connection;
+pub mod file;
+pub mod keeping;
+pub mod listening;
+pub mod rewind;
+pub mod shared;
+pub mod state;
