@@ -98,7 +98,11 @@ def from_json(value: Mapping[str, Any], url: str = "") -> tuple[str, Resource]:
     try:
         json_format.ParseDict(body, message)
     except json_format.ParseError as error:
-        raise _told(str(error), url.rpartition(".")[2]) from None
+        told = _told(str(error), url.rpartition(".")[2])
+        deeper = _locate(body, message.DESCRIPTOR)
+        if len(deeper) > len(told.field):
+            told = EncodeError(told.reason, deeper)
+        raise told from None
     return url, of_message(url, message)
 
 
@@ -122,6 +126,34 @@ def _told(text: str, kind: str) -> EncodeError:
         reason += f" (did you mean {close[0]}?)" if close else ""
         field = f"{field}.{name}".lstrip(".")
     return EncodeError(reason, field)
+
+
+def _locate(value: object, kind: Any) -> str:
+    """The path of the field that cannot be parsed, as deep as messages go; empty: not found."""
+    if not isinstance(value, Mapping) or kind.full_name.startswith("google."):
+        return ""
+    fields = {name: f for f in kind.fields for name in (f.name, f.json_name)}
+    for key, child in value.items():
+        field = fields.get(key)
+        if field is None or _parses({key: child}, kind):
+            continue
+        below = field.message_type
+        if below is None or below.GetOptions().map_entry:
+            return str(key)
+        if isinstance(child, list):
+            for number, one in enumerate(child):
+                if not _parses({key: [one]}, kind):
+                    return f"{key}[{number}].{_locate(one, below)}".rstrip(".")
+        return f"{key}.{_locate(child, below)}".rstrip(".")
+    return ""
+
+
+def _parses(value: Mapping[str, Any], kind: Any) -> bool:
+    try:
+        json_format.ParseDict(value, message_factory.GetMessageClass(kind)())
+    except json_format.ParseError:
+        return False
+    return True
 
 
 def _snake(name: str) -> str:
