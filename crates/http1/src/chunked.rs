@@ -1,6 +1,6 @@
 //! Chunked bodies as they come in (RFC 9112, section 7.1), taken literally.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use memchr::memchr;
 
@@ -43,7 +43,7 @@ pub(crate) enum Step {
 
 impl Chunked {
     /// Take the next piece out of `input`.
-    pub(crate) fn step(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Step, Fault> {
+    pub(crate) fn step(&mut self, input: &mut Bytes, limits: &Limits) -> Result<Step, Fault> {
         loop {
             match self.state {
                 State::Size => match self.size(input, limits)? {
@@ -81,7 +81,7 @@ impl Chunked {
     }
 
     /// Whether what is in `input` already ends the body, without fields: saves a reader a poll.
-    pub(crate) fn ends(&self, input: &BytesMut) -> bool {
+    pub(crate) fn ends(&self, input: &Bytes) -> bool {
         match self.state {
             State::DataEnd => input.starts_with(b"\r\n0\r\n\r\n"),
             State::Trailers => input.starts_with(b"\r\n"),
@@ -89,7 +89,7 @@ impl Chunked {
         }
     }
 
-    fn size(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Option<u64>, Fault> {
+    fn size(&mut self, input: &mut Bytes, limits: &Limits) -> Result<Option<u64>, Fault> {
         let Some(end) = memchr(b'\n', input) else {
             let (digits, _) = digits(input)?;
             let rest = input.get(digits..).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Chunked {
         Ok(())
     }
 
-    fn trailers(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Step, Fault> {
+    fn trailers(&mut self, input: &mut Bytes, limits: &Limits) -> Result<Step, Fault> {
         if input.starts_with(b"\r\n") {
             input.advance(2);
             return Ok(Step::End);
@@ -138,7 +138,7 @@ impl Chunked {
             None => Ok(Step::More),
             Some(end) if end > limits.max_trailers => Err(Fault::TrailerSize),
             Some(end) => {
-                let section = input.split_to(end).freeze();
+                let section = input.split_to(end);
                 Ok(Step::Trailers(head::trailers(&section, limits)?))
             }
         }
@@ -163,11 +163,11 @@ fn digits(line: &[u8]) -> Result<(usize, u64), Fault> {
 }
 
 /// At most `left` bytes from the front of `input`, without a copy.
-pub(crate) fn take(input: &mut BytesMut, left: u64) -> Bytes {
+pub(crate) fn take(input: &mut Bytes, left: u64) -> Bytes {
     let count = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
     if count == input.len() {
-        std::mem::take(input).freeze()
+        std::mem::take(input)
     } else {
-        input.split_to(count).freeze()
+        input.split_to(count)
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies as they come in: which bytes belong to one, and where it ends.
 
-use bytes::BytesMut;
+use bytes::Bytes;
 
 use crate::chunked::{Chunked, Step, take};
 use crate::error::{Error, Fault};
@@ -53,7 +53,7 @@ impl Decoder {
     }
 
     /// Take the next piece out of `input`; after the end always [`Step::End`].
-    pub(crate) fn step(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Step, Fault> {
+    pub(crate) fn step(&mut self, input: &mut Bytes, limits: &Limits) -> Result<Step, Fault> {
         let step = match self {
             Self::Done => Step::End,
             Self::Length(_) | Self::Close if input.is_empty() => Step::More,

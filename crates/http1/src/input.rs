@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
 
@@ -26,7 +26,7 @@ thread_local! {
 pub(crate) fn poll_input<I: AsyncRead + Unpin>(
     io: &mut I,
     cx: &mut Context<'_>,
-    input: &mut BytesMut,
+    input: &mut Bytes,
 ) -> Poll<io::Result<usize>> {
     BLOCKS.with(|cell| {
         let mut block = cell.take();
@@ -43,15 +43,21 @@ pub(crate) fn poll_input<I: AsyncRead + Unpin>(
     })
 }
 
-fn keep(block: &mut BytesMut, count: usize, input: &mut BytesMut) {
-    if !input.is_empty() || count <= COPY {
-        if input.capacity() == 0 {
-            *input = BytesMut::from(&block[..]);
-        } else {
-            input.extend_from_slice(block);
-        }
+fn keep(block: &mut BytesMut, count: usize, input: &mut Bytes) {
+    if !input.is_empty() {
+        let mut grown = std::mem::take(input)
+            .try_into_mut()
+            .unwrap_or_else(|shared| {
+                let mut copy = BytesMut::with_capacity(shared.len() + count);
+                copy.extend_from_slice(&shared);
+                copy
+            });
+        grown.extend_from_slice(block);
+        *input = grown.freeze();
+    } else if count <= COPY {
+        *input = Bytes::copy_from_slice(block);
     } else {
-        *input = block.split_to(count);
+        *input = block.split_to(count).freeze();
     }
 }
 

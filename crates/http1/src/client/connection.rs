@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::input::is_silent;
@@ -16,7 +16,7 @@ pub struct Connection<I> {
 
 pub(super) struct Inner<I> {
     pub(super) io: I,
-    pub(super) input: BytesMut,
+    pub(super) input: Bytes,
     pub(super) limits: Arc<Limits>,
     pub(super) reclaim: Option<Arc<dyn Reclaim<I>>>,
     pub(super) requests: u32,
@@ -35,7 +35,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     pub fn new(io: I, limits: Arc<Limits>) -> Self {
         let inner = Inner {
             io,
-            input: BytesMut::new(),
+            input: Bytes::new(),
             limits,
             reclaim: None,
             requests: 0,
@@ -79,6 +79,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// The socket and bytes that were read ahead.
     pub fn into_parts(self) -> (I, Bytes) {
         let Inner { io, input, .. } = *self.inner;
-        (io, input.freeze())
+        (io, input)
     }
 }

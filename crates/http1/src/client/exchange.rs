@@ -13,7 +13,7 @@ use crate::chunked::Step;
 use crate::decode::Decoder;
 use crate::encode::Sending;
 use crate::error::{BoxError, Error, Fault};
-use crate::head::{Outgoing, read_response, take_head, write_request};
+use crate::head::{Outgoing, read_response, write_request};
 use crate::input::poll_input;
 use crate::output::Output;
 
@@ -148,8 +148,9 @@ where
     ) -> Poll<Result<Response<()>, Error>> {
         let inner = self.inner.as_mut().ok_or(Error::Gone)?;
         loop {
-            while let Some(head) = take_head(&mut inner.input, &mut self.scanned, &inner.limits)? {
-                let head = read_response(&head, method, &inner.limits)?;
+            while let Some(head) =
+                read_response(&mut inner.input, &mut self.scanned, method, &inner.limits)?
+            {
                 let status = head.response.status();
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;
                 if switches && !upgrade {
@@ -219,7 +220,7 @@ where
         {
             let clean = self.keep && sent && inner.input.is_empty();
             if clean {
-                inner.input = bytes::BytesMut::new();
+                inner.input = Bytes::new();
             }
             reclaim.ended(clean.then_some(Connection { inner }));
         }
@@ -245,7 +246,7 @@ impl<I, B> Exchange<I, B> {
             reclaim.ended(None);
         }
         let Inner { io, input, .. } = *inner;
-        Some((io, input.freeze()))
+        Some((io, input))
     }
 }
 

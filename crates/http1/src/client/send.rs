@@ -51,9 +51,10 @@ impl<B> std::error::Error for SendError<B> {
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// Send a request; its body goes on being sent while the response is read.
     ///
-    /// The head is written canonically: `host` first (from the field, or else the URI's
-    /// authority), framing by the body's exact size or else the content-length of the head,
-    /// fields of a hop left out. An `upgrade` field asks for an upgrade.
+    /// The head is written canonically: one `host` (the field, or else the URI's authority),
+    /// several `cookie` fields as one, framing by the body's exact size or else the
+    /// content-length of the head, fields of a hop left out. An `upgrade` field asks for an
+    /// upgrade.
     ///
     /// # Errors
     /// [`SendError`], which tells whether another try is safe. The connection is closed then.

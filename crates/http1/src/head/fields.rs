@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::{map, names};
+use super::map;
+use super::names::{self, Kind};
 use crate::error::Fault;
 use crate::limits::{FIELDS, Limits};
 
@@ -47,9 +48,11 @@ impl Fields {
             expects_continue: false,
         };
         let mut named = Vec::new();
+        let mut upgrades = false;
         for field in raw {
-            let name = names::read(field.name.as_bytes())?;
-            if fields.passes(&name, field.value, &mut named)? {
+            let (name, kind) = names::read(field.name.as_bytes())?;
+            upgrades |= kind == Kind::Upgrade;
+            if kind == Kind::Plain || fields.passes(kind, field.value, &mut named)? {
                 let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
                     .map_err(|_| Fault::FieldValue)?;
                 fields.headers.append(name, value);
@@ -58,35 +61,38 @@ impl Fields {
         if !named.is_empty() {
             fields.drop_named(&named)?;
         }
-        fields.settle_upgrade();
+        if upgrades {
+            fields.settle_upgrade();
+        } else {
+            fields.options.upgrade = false;
+        }
         Ok(fields)
     }
 
-    /// Look at one field; whether it goes on.
+    /// Look at a field that means something; whether it goes on.
     fn passes<'v>(
         &mut self,
-        name: &HeaderName,
+        kind: Kind,
         value: &'v [u8],
         named: &mut Vec<&'v [u8]>,
     ) -> Result<bool, Fault> {
-        match name.as_str() {
-            "content-length" => {
+        Ok(match kind {
+            Kind::Plain | Kind::Upgrade => true,
+            Kind::Length => {
                 let earlier = self.length.replace(number(value)?);
                 return earlier.map_or(Ok(true), |_| Err(Fault::LengthMany));
             }
-            "transfer-encoding" => {
-                if self.coding.replace(coding(value)).is_some() {
-                    return Err(Fault::CodingMany);
-                }
-                return Ok(false);
+            Kind::Coding => {
+                let earlier = self.coding.replace(coding(value));
+                return earlier.map_or(Ok(false), |_| Err(Fault::CodingMany));
             }
-            "connection" => {
+            Kind::Connection => {
                 self.options.read(value, named);
-                return Ok(false);
+                false
             }
-            "keep-alive" | "proxy-connection" => return Ok(false),
-            "te" => return Ok(value.eq_ignore_ascii_case(b"trailers")),
-            "host" => {
+            Kind::Hop => false,
+            Kind::Te => value.eq_ignore_ascii_case(b"trailers"),
+            Kind::Host => {
                 let earlier = std::mem::replace(&mut self.has_host, true);
                 return if earlier {
                     Err(Fault::HostMany)
@@ -94,13 +100,12 @@ impl Fields {
                     Ok(true)
                 };
             }
-            "expect" if value.eq_ignore_ascii_case(b"100-continue") => {
-                self.expects_continue = true;
-                return Ok(false);
+            Kind::Expect => {
+                let wants = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |= wants;
+                !wants
             }
-            _ => {}
-        }
-        Ok(true)
+        })
     }
 
     /// Fields that `connection` names are for this hop (RFC 9110, section 7.6.1).
@@ -193,7 +198,7 @@ pub(crate) fn trailers(section: &Bytes, limits: &Limits) -> Result<HeaderMap, Fa
     };
     let mut headers = map(parsed.len());
     for field in parsed {
-        let name = names::read(field.name.as_bytes()).map_err(|_| Fault::Trailer)?;
+        let (name, _) = names::read(field.name.as_bytes()).map_err(|_| Fault::Trailer)?;
         if is_forbidden(&name) {
             return Err(Fault::Trailer);
         }

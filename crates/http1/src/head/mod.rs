@@ -9,7 +9,7 @@ mod write;
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use memchr::memchr_iter;
 
@@ -56,36 +56,72 @@ pub(crate) fn find_end(input: &[u8], scanned: &mut usize) -> Result<Option<usize
     Ok(None)
 }
 
-/// Take a whole head off the front of `input`, empty lines before it skipped.
-pub(crate) fn take_head(
-    input: &mut BytesMut,
-    scanned: &mut usize,
-    limits: &Limits,
-) -> Result<Option<Bytes>, Fault> {
-    if *scanned == 0 {
-        let mut lines = 0;
-        while input.starts_with(b"\r\n") {
-            lines += 1;
-            if lines > EMPTY_LINES {
-                return Err(Fault::EmptyLines);
-            }
-            input.advance(2);
+/// Skip empty lines before a start line; whether there is anything after them.
+fn skip_empty_lines(input: &mut Bytes) -> Result<bool, Fault> {
+    let mut lines = 0;
+    while input.starts_with(b"\r\n") {
+        lines += 1;
+        if lines > EMPTY_LINES {
+            return Err(Fault::EmptyLines);
         }
-        if *input == b"\r"[..] {
-            return Ok(None);
-        }
+        input.advance(2);
     }
-    match find_end(input, scanned)? {
-        Some(end) if end <= limits.max_head => Ok(Some(if end == input.len() {
-            std::mem::take(input).freeze()
-        } else {
-            input.split_to(end).freeze()
-        })),
-        None if input.len() <= limits.max_head => Ok(None),
-        _ if memchr::memchr(b'\n', input).is_none_or(|line| line > limits.max_target + 64) => {
-            Err(Fault::TargetSize)
-        }
-        _ => Err(Fault::HeadSize),
+    match input.first() {
+        Some(b'\n') => Err(Fault::BareLf),
+        Some(b'\r') if input.len() == 1 => Ok(false),
+        first => Ok(first.is_some()),
+    }
+}
+
+/// Whether it is worth parsing: not when an earlier try found no end and there still is none.
+fn is_worth(input: &Bytes, scanned: &mut usize, limits: &Limits) -> Result<bool, Fault> {
+    if *scanned == 0 || find_end(input, scanned)?.is_some() {
+        return Ok(true);
+    }
+    check_size(input, limits)?;
+    Ok(false)
+}
+
+/// The parser wants more: so it must, and within limits.
+fn is_partial(input: &Bytes, scanned: &mut usize, limits: &Limits) -> Result<(), Fault> {
+    if find_end(input, scanned)?.is_some() {
+        return Err(Fault::StartLine);
+    }
+    check_size(input, limits)
+}
+
+fn check_size(head: &[u8], limits: &Limits) -> Result<(), Fault> {
+    if head.len() <= limits.max_head {
+        return Ok(());
+    }
+    // The method and the version are the rest of the line.
+    let longest = limits.max_target + 64;
+    let line = memchr::memchr(b'\n', head);
+    Err(if line.is_none_or(|line| line > longest) {
+        Fault::TargetSize
+    } else {
+        Fault::HeadSize
+    })
+}
+
+/// Check what the parser does not: the size, and that no line ends with LF alone.
+///
+/// It takes CR only before LF, so there has to be one for each line it saw.
+fn check_parsed(head: &[u8], fields: usize, limits: &Limits) -> Result<(), Fault> {
+    check_size(head, limits)?;
+    if memchr_iter(b'\r', head).count() == fields + 2 {
+        Ok(())
+    } else {
+        Err(Fault::BareLf)
+    }
+}
+
+/// Take what was parsed off the front.
+fn consume(input: &mut Bytes, end: usize) {
+    if end == input.len() {
+        *input = Bytes::new();
+    } else {
+        input.advance(end);
     }
 }
 

@@ -7,7 +7,9 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Version};
 
 use super::fields::{Coding, Fields};
-use super::{RawFields, fault, room, target};
+use super::{
+    RawFields, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines, target,
+};
 use crate::decode::Framing;
 use crate::error::Fault;
 use crate::limits::{FIELDS, Limits};
@@ -22,15 +24,38 @@ pub(crate) struct RequestHead {
     pub(crate) expects_continue: bool,
 }
 
-/// Read a whole head, empty line and all.
-pub(crate) fn read_request(head: &Bytes, limits: &Limits) -> Result<RequestHead, Fault> {
+/// Take a whole head off the front of `input`, with empty lines before it; `None`: read more.
+///
+/// `scanned` starts at 0 and is kept between calls for one head.
+pub(crate) fn read_request(
+    input: &mut Bytes,
+    scanned: &mut usize,
+    limits: &Limits,
+) -> Result<Option<RequestHead>, Fault> {
+    if !skip_empty_lines(input)? || !is_worth(input, scanned, limits)? {
+        return Ok(None);
+    }
     let mut raw: RawFields<'_> = [const { MaybeUninit::uninit() }; FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
-    let status = parsed.parse_with_uninit_headers(head, room(&mut raw, limits));
-    match status.map_err(|error| fault(error, head))? {
-        httparse::Status::Complete(end) if end == head.len() => {}
-        _ => return Err(Fault::StartLine),
-    }
+    let status = parsed.parse_with_uninit_headers(input, room(&mut raw, limits));
+    let httparse::Status::Complete(end) = status.map_err(|error| fault(error, input))? else {
+        return is_partial(input, scanned, limits).map(|()| None);
+    };
+    check_parsed(
+        input.get(..end).unwrap_or_default(),
+        parsed.headers.len(),
+        limits,
+    )?;
+    let head = understand(input, &parsed, limits)?;
+    consume(input, end);
+    Ok(Some(head))
+}
+
+fn understand(
+    head: &Bytes,
+    parsed: &httparse::Request<'_, '_>,
+    limits: &Limits,
+) -> Result<RequestHead, Fault> {
     let (Some(method), Some(path), Some(version)) = (parsed.method, parsed.path, parsed.version)
     else {
         return Err(Fault::StartLine);
@@ -52,7 +77,7 @@ pub(crate) fn read_request(head: &Bytes, limits: &Limits) -> Result<RequestHead,
     } else {
         Version::HTTP_10
     };
-    if version == 0 {
+    if version == 0 && fields.options.upgrade {
         fields.headers.remove(header::UPGRADE);
     }
     *request.headers_mut() = fields.headers;
@@ -66,7 +91,12 @@ pub(crate) fn read_request(head: &Bytes, limits: &Limits) -> Result<RequestHead,
 
 /// RFC 9112, section 3.2: one host, valid, and that of an absolute target.
 fn settle_host(fields: &mut Fields, authority: Option<&str>, version: u8) -> Result<(), Fault> {
-    match (fields.headers.get(header::HOST), authority) {
+    let host = if fields.has_host {
+        fields.headers.get(header::HOST)
+    } else {
+        None
+    };
+    match (host, authority) {
         (None, _) if version == 1 => Err(Fault::HostMissing),
         (None, None) => Ok(()),
         (None, Some(authority)) => {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, Version};
 
 use super::fields::{Coding, Fields};
-use super::{RawFields, fault, room};
+use super::{
+    RawFields, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines,
+};
 use crate::decode::Framing;
 use crate::error::Fault;
 use crate::limits::{FIELDS, Limits};
@@ -19,23 +21,42 @@ pub(crate) struct ResponseHead {
     pub(crate) keep: bool,
 }
 
-/// Read a whole head, empty line and all, that answers a request with this method.
+/// Take a whole head off the front of `input` that answers a request with this method;
+/// `None`: read more.
 pub(crate) fn read_response(
-    head: &Bytes,
+    input: &mut Bytes,
+    scanned: &mut usize,
     method: &Method,
     limits: &Limits,
-) -> Result<ResponseHead, Fault> {
+) -> Result<Option<ResponseHead>, Fault> {
+    if !skip_empty_lines(input)? || !is_worth(input, scanned, limits)? {
+        return Ok(None);
+    }
     let mut raw: RawFields<'_> = [const { MaybeUninit::uninit() }; FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut parsed,
-        head,
+        input,
         room(&mut raw, limits),
     );
-    match status.map_err(|error| fault(error, head))? {
-        httparse::Status::Complete(end) if end == head.len() => {}
-        _ => return Err(Fault::StartLine),
-    }
+    let httparse::Status::Complete(end) = status.map_err(|error| fault(error, input))? else {
+        return is_partial(input, scanned, limits).map(|()| None);
+    };
+    check_parsed(
+        input.get(..end).unwrap_or_default(),
+        parsed.headers.len(),
+        limits,
+    )?;
+    let head = understand(input, &parsed, method)?;
+    consume(input, end);
+    Ok(Some(head))
+}
+
+fn understand(
+    head: &Bytes,
+    parsed: &httparse::Response<'_, '_>,
+    method: &Method,
+) -> Result<ResponseHead, Fault> {
     let (Some(version), Some(code)) = (parsed.version, parsed.code) else {
         return Err(Fault::StartLine);
     };

@@ -109,10 +109,7 @@ pub(crate) fn write_response(
     write_fields(
         out,
         &parts.headers,
-        Skip {
-            host: false,
-            upgrade: !upgrades,
-        },
+        if upgrades { &SWITCHING } else { &RESPONSE },
     );
     write_framing(out, outgoing);
     match keep {
@@ -130,25 +127,17 @@ pub(crate) fn write_request(out: &mut Vec<u8>, parts: &request::Parts, outgoing:
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     write_target(out, parts);
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    match (parts.headers.get(header::HOST), parts.uri.authority()) {
-        (Some(host), _) => out.extend_from_slice(host.as_bytes()),
-        (None, Some(authority)) => out.extend_from_slice(authority.as_str().as_bytes()),
-        (None, None) => {}
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let seen = write_fields(out, &parts.headers, &REQUEST);
+    if !seen.host {
+        let host = parts
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        write_field(out, "host", host.as_bytes());
     }
-    out.extend_from_slice(b"\r\n");
-    write_fields(
-        out,
-        &parts.headers,
-        Skip {
-            host: true,
-            upgrade: false,
-        },
-    );
     write_framing(out, outgoing);
-    let upgrade = parts.headers.contains_key(header::UPGRADE);
-    let te = parts.headers.contains_key(header::TE);
-    out.extend_from_slice(match (upgrade, te) {
+    out.extend_from_slice(match (seen.upgrade, seen.te) {
         (false, false) => b"\r\n".as_slice(),
         (true, false) => b"connection: upgrade\r\n\r\n",
         (false, true) => b"te: trailers\r\nconnection: te\r\n\r\n",
@@ -173,23 +162,81 @@ fn write_target(out: &mut Vec<u8>, parts: &request::Parts) {
     }
 }
 
-/// Fields that are written elsewhere or not at all.
-#[derive(Clone, Copy)]
-struct Skip {
+/// Which fields a kind of head has.
+struct Form {
     host: bool,
     upgrade: bool,
+    /// Several cookie fields become one (RFC 9113, section 8.2.3), and nothing is expected.
+    request: bool,
 }
 
-fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, skip: Skip) {
+const REQUEST: Form = Form {
+    host: true,
+    upgrade: true,
+    request: true,
+};
+const RESPONSE: Form = Form {
+    host: true,
+    upgrade: false,
+    request: false,
+};
+const SWITCHING: Form = Form {
+    host: true,
+    upgrade: true,
+    request: false,
+};
+const TRAILERS: Form = Form {
+    host: false,
+    upgrade: false,
+    request: false,
+};
+
+/// Fields that were come across.
+#[derive(Default)]
+struct Seen {
+    host: bool,
+    upgrade: bool,
+    te: bool,
+    cookie: bool,
+}
+
+fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, form: &Form) -> Seen {
+    let mut seen = Seen::default();
     for (name, value) in headers {
-        match name.as_str() {
+        let name = name.as_str();
+        match name {
             "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
-            | "content-length" | "te" => continue,
-            "host" if skip.host => continue,
-            "upgrade" if skip.upgrade => continue,
-            name => write_field(out, name, value.as_bytes()),
+            | "content-length" => continue,
+            "te" => {
+                seen.te = true;
+                continue;
+            }
+            "expect" if form.request => continue,
+            // One host at most, however it got there.
+            "host" if !form.host || std::mem::replace(&mut seen.host, true) => continue,
+            "upgrade" if !form.upgrade => continue,
+            "upgrade" => seen.upgrade = true,
+            "cookie" if form.request => {
+                if !std::mem::replace(&mut seen.cookie, true) {
+                    write_cookies(out, headers);
+                }
+                continue;
+            }
+            _ => {}
         }
+        write_field(out, name, value.as_bytes());
     }
+    seen
+}
+
+fn write_cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
+    let mut before: &[u8] = b"cookie: ";
+    for cookie in headers.get_all(header::COOKIE) {
+        out.extend_from_slice(before);
+        out.extend_from_slice(cookie.as_bytes());
+        before = b"; ";
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
@@ -216,13 +263,6 @@ fn write_framing(out: &mut Vec<u8>, outgoing: Outgoing) {
 /// Append the last chunk and trailer fields.
 pub(crate) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     out.extend_from_slice(b"0\r\n");
-    write_fields(
-        out,
-        trailers,
-        Skip {
-            host: true,
-            upgrade: true,
-        },
-    );
+    write_fields(out, trailers, &TRAILERS);
     out.extend_from_slice(b"\r\n");
 }

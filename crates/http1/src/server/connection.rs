@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Request, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -15,7 +15,7 @@ use super::shared::{Handle, Shared, lock};
 use crate::chunked::Step;
 use crate::decode::Decoder;
 use crate::error::{Error, Fault};
-use crate::head::{RequestHead, read_request, take_head};
+use crate::head::{RequestHead, read_request};
 use crate::limits::Limits;
 use crate::timer::Timer;
 
@@ -66,7 +66,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// A connection some bytes were already read from, to find out the protocol.
     pub fn with_prefix(io: I, prefix: Bytes, limits: Arc<Limits>) -> Self {
         Self {
-            shared: Arc::new(Mutex::new(Shared::new(io, BytesMut::from(prefix), limits))),
+            shared: Arc::new(Mutex::new(Shared::new(io, prefix, limits))),
             phase: Phase::Idle,
             current: Current {
                 method: Method::GET,
@@ -169,7 +169,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// The socket and what was read ahead, after an upgrade; `None` if it was given away before.
     pub fn into_parts(self) -> Option<(I, Bytes)> {
         let mut shared = lock(&self.shared);
-        let input = std::mem::take(&mut shared.input).freeze();
+        let input = std::mem::take(&mut shared.input);
         shared.io.take().map(|io| (io, input))
     }
 
@@ -212,12 +212,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let mut shared = lock(&handle);
         let limits = Arc::clone(&shared.limits);
         loop {
-            let head = take_head(&mut shared.input, &mut self.scanned, &limits)
-                .and_then(|head| head.map(|head| read_request(&head, &limits)).transpose());
-            match head {
+            match read_request(&mut shared.input, &mut self.scanned, &limits) {
                 Ok(Some(head)) => return Poll::Ready(Ok(Some(self.begin(head, &mut shared)))),
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Err(self.refuse(fault))),
+                Err(fault) => return Poll::Ready(Err(self.refuse(fault, &mut shared))),
             }
             if shared.closing && shared.input.is_empty() {
                 self.phase = Phase::Shutdown;
@@ -248,7 +246,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     ) -> Poll<Result<Option<Request<RequestBody<I>>>, Error>> {
         shared.wait(cx);
         if shared.input.is_empty() {
-            shared.input = BytesMut::new();
+            shared.input = Bytes::new();
             ready!(
                 self.timer
                     .poll_idle(cx, shared.request, shared.limits.idle_timeout)
@@ -257,10 +255,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             return Poll::Ready(Ok(None));
         }
         ready!(self.timer.poll_deadline(cx, shared.limits.head_timeout));
-        Poll::Ready(Err(self.refuse(Fault::HeadTimeout)))
+        Poll::Ready(Err(self.refuse(Fault::HeadTimeout, shared)))
     }
 
-    fn refuse(&mut self, fault: Fault) -> Error {
+    fn refuse(&mut self, fault: Fault, shared: &mut Shared<I>) -> Error {
+        shared.fault = Some(fault);
         self.phase = Phase::Refused(fault);
         self.current = Current {
             method: Method::GET,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::chunked::Step;
@@ -18,7 +18,7 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) struct Shared<I> {
     /// `None` after an upgrade handed it out.
     pub(super) io: Option<I>,
-    pub(super) input: BytesMut,
+    pub(super) input: Bytes,
     pub(super) decoder: Decoder,
     /// Which request this is: a body of an earlier one reads nothing.
     pub(super) request: u32,
@@ -42,7 +42,7 @@ pub(super) fn lock<I>(shared: &Mutex<Shared<I>>) -> MutexGuard<'_, Shared<I>> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Shared<I> {
-    pub(super) fn new(io: I, input: BytesMut, limits: Arc<Limits>) -> Self {
+    pub(super) fn new(io: I, input: Bytes, limits: Arc<Limits>) -> Self {
         Self {
             io: Some(io),
             input,
