@@ -15,7 +15,8 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some(text) = text.strip_prefix(literal) else {
         return false;
     };
-    if !literal.is_empty() && !(text.is_empty() || text.starts_with('/')) {
+    let at_edge = literal.is_empty() || text.is_empty() || text.starts_with('/');
+    if !at_edge {
         return false;
     }
     let segments = |text| str::split(text, '/');
