@@ -93,17 +93,26 @@ def from_json(value: Mapping[str, Any], url: str = "") -> tuple[str, Resource]:
         served = ", ".join(kind.removeprefix(PREFIX) for kind in SHORT)
         raise EncodeError(f"{url or 'nothing'!r} is no resource type (known: {served})", "@type")
     body = {key: child for key, child in value.items() if key != "@type"}
+    return url, of_message(url, parse(url.removeprefix(PREFIX), body))
+
+
+def parse(kind: str, body: Mapping[str, Any]) -> Message:
+    """The message ``kind`` (its full name) from its JSON form.
+
+    Raises:
+        EncodeError: it is not well-formed.
+    """
     _import_nested(body, "")
-    message = message_class(url.removeprefix(PREFIX))()
+    message = message_class(kind)()
     try:
         json_format.ParseDict(body, message)
     except json_format.ParseError as error:
-        told = _told(str(error), url.rpartition(".")[2])
+        told = _told(str(error), kind.rpartition(".")[2])
         deeper = _locate(body, message.DESCRIPTOR)
         if len(deeper) > len(told.field):
             told = EncodeError(told.reason, deeper)
         raise told from None
-    return url, of_message(url, message)
+    return message
 
 
 def _told(text: str, kind: str) -> EncodeError:

@@ -7,9 +7,11 @@ when that Service has changed; all nodes of a role share it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import anyio
+import orjson
 from anyio import to_thread
 
 from cloudwright._base import logs
@@ -21,6 +23,7 @@ from cloudwright.mesh.xds.cache import EMPTY, Resource, TypeSet, View, type_set
 from cloudwright.mesh.xds.naming import Entry, endpoints, ports
 from cloudwright.mesh.xds.secrets import Secrets
 from cloudwright.mesh.xds.source import Node, Peer
+from cloudwright.mesh.xds.templates import Templates
 from cloudwright.mesh.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
 
 _log = logs.get("mesh.xds")
@@ -47,6 +50,8 @@ class MeshSource:
         self._built: dict[Any, Mapping[str, Any]] = {}
         self._memo: dict[Any, tuple[Any, list[Resource]]] = {}
         self._trusted: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._templates = Templates()
+        self._printed: tuple[Any, dict[tuple[str, str], bytes]] = (None, {})
         self._providers: set[str] = set()
         self._problems: dict[tuple[str, str], str] = {}
         control.changes.listen(self._changed)
@@ -121,12 +126,22 @@ class MeshSource:
     def _gateway(self, node: Node, body: Mapping[str, Any]) -> dict[str, TypeSet]:
         http, https = (access.addresses(node, k, u) for k, u in self._usual.items())
         made = self._encoded(LISTENER, listeners.gateway(http, https))
-        routes = vhosts.gateway(body["routes"], _by_name(body))
         return {
             CLUSTER: self._envoy_clusters(body),
             LISTENER: self._put(("listeners", http, https), made),
-            ROUTE: self._put(("gateway routes",), self._encoded(ROUTE, [routes])),
+            ROUTE: self._gateway_routes(body),
         }
+
+    def _gateway_routes(self, body: Mapping[str, Any]) -> TypeSet:
+        """Made again when a route has changed, or which of its backends are there."""
+        key, services = ("gateway routes",), _by_name(body)
+        state = orjson.dumps([body["routes"], vhosts.shape(services)])
+        digest = blake2b(state, digest_size=16).digest()
+        last = self._memo.get(key)
+        if last is None or last[0] != digest:
+            made = self._encoded(ROUTE, [vhosts.gateway(body["routes"], services)])
+            self._memo[key] = last = (digest, made)
+        return self._put(key, last[1])
 
     def _grpc(self, node: Node, body: Mapping[str, Any]) -> dict[str, TypeSet]:
         instance = self._instance(node)
@@ -222,12 +237,31 @@ class MeshSource:
         made = []
         for one in found:
             try:
-                made.append(encode.from_json(one, url)[1])
+                made.append(self._encode(url, one))
                 self._problems.pop((url, str(one.get("name"))), None)
             except CloudwrightError as error:
                 self._problems[(url, str(one.get("name")))] = error.message
                 _log.error("a resource cannot be made", extra={"why": error.message})
         return made
+
+    def _encode(self, url: str, one: Mapping[str, Any]) -> Resource:
+        if url == CLUSTER:
+            return self._templates.cluster(one)
+        if url == ROUTE:
+            return self._templates.routes(one)
+        return encode.from_json(one, url)[1]
+
+    def _prints(self, body: Mapping[str, Any]) -> dict[tuple[str, str], bytes]:
+        """A digest of each Service, once for each snapshot: old ones need not be kept for a
+        comparison.
+        """
+        if self._printed[0] is not body:
+            digests = {
+                (one["namespace"], one["name"]): blake2b(orjson.dumps(one), digest_size=16).digest()
+                for one in body["services"]
+            }
+            self._printed = (body, digests)
+        return self._printed[1]
 
     def _by_service(
         self,
@@ -243,11 +277,11 @@ class MeshSource:
         if self._built.get(key) is body:
             return self._sets[key]
         resources: dict[str, Resource] = {}
-        seen = set()
+        seen, prints = set(), self._prints(body)
         for service in body["services"]:
             name = (key, service["namespace"], service["name"])
             seen.add(name)
-            state = (service, also(service))
+            state = (prints[name[1:]], also(service))
             last = self._memo.get(name)
             if last is None or last[0] != state:
                 last = (state, make(service))

@@ -61,6 +61,17 @@ def outbound(service: Entry, port: Entry, services: Services) -> dict[str, Any]:
     return {"name": name, "virtual_hosts": [host]}
 
 
+def shape(services: Services) -> list[Any]:
+    """What of Services the routes depend on: their ports, and which weighted backends live."""
+    found: list[Any] = []
+    for (namespace, name), service in services.items():
+        backends = service.get("backends") or ()
+        others = [services.get((namespace, one["service"])) for one in backends]
+        alive = [bool(one and one["endpoints"]) for one in others]
+        found.append([namespace, name, service["ports"], list(backends), alive])
+    return found
+
+
 def balancers(routes: Iterable[Entry]) -> dict[tuple[str, str], set[str]]:
     """The load balancers that routes ask for, by Service."""
     found: dict[tuple[str, str], set[str]] = {}
