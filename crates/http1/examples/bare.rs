@@ -84,9 +84,9 @@ async fn ours(listener: TcpListener, upstream: SocketAddr) -> Result<(), Failure
 }
 
 async fn serve(mut connection: server::Connection<TcpStream>, pool: Arc<Pool>) {
-    while let Some(request) = connection.accept().await {
-        let Ok(request) = request else { continue };
-        // Boxed, so that the task of an idle connection is small.
+    // The work on a request is boxed, so that the task of an idle connection is small.
+    while let Some(work) = connection.accept().await.map(Box::new) {
+        let Ok(request) = *work else { continue };
         if Box::pin(exchange(&mut connection, request, &pool))
             .await
             .is_err()

@@ -318,7 +318,7 @@ fn bodies_of_unknown_length_are_chunked_with_trailers() {
             Frame::trailers(trailers),
         ];
         let frames = frames.map(Ok::<_, std::convert::Infallible>);
-        let body = StreamBody::new(futures_lite(frames.into_iter()));
+        let body = StreamBody::new(common::Items(frames.into_iter()));
         server.respond(Response::new(body)).await.unwrap();
         let answer = read_until(&mut client, "grpc-status: 0\r\n\r\n").await;
         let x = "x".repeat(10_000);
@@ -330,23 +330,6 @@ fn bodies_of_unknown_length_are_chunked_with_trailers() {
             )
         );
     });
-}
-
-/// A stream out of an iterator.
-fn futures_lite<T: Unpin>(items: T) -> Items<T> {
-    Items(items)
-}
-
-struct Items<T>(T);
-
-impl<T: Iterator + Unpin> futures_core::Stream for Items<T> {
-    type Item = T::Item;
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<T::Item>> {
-        std::task::Poll::Ready(self.0.next())
-    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::chunked::Step;
 use crate::decode::Decoder;
 use crate::encode::Sending;
 use crate::error::{BoxError, Error, Fault};
-use crate::head::{Outgoing, read_response, write_request};
+use crate::head::{Outgoing, Scan, read_response, write_request};
 use crate::input::poll_input;
 use crate::output::Output;
 
@@ -27,7 +27,7 @@ pub(super) struct Exchange<I, B> {
     /// The connection can be used again after this.
     keep: bool,
     upgraded: bool,
-    scanned: usize,
+    scan: Scan,
     interims: usize,
 }
 
@@ -76,7 +76,7 @@ where
             decoder: Decoder::Done,
             keep: true,
             upgraded: false,
-            scanned: 0,
+            scan: Scan::default(),
             interims: 0,
         }
     }
@@ -149,7 +149,7 @@ where
         let inner = self.inner.as_mut().ok_or(Error::Gone)?;
         loop {
             while let Some(head) =
-                read_response(&mut inner.input, &mut self.scanned, method, &inner.limits)?
+                read_response(&mut inner.input, &mut self.scan, method, &inner.limits)?
             {
                 let status = head.response.status();
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;

@@ -22,7 +22,7 @@ pub(crate) use response::read_response;
 pub(crate) use write::{Keep, Outgoing, write_request, write_response, write_trailers};
 
 /// Empty lines a peer may send before a start line (RFC 9112, section 2.2, asks for one).
-const EMPTY_LINES: usize = 4;
+const EMPTY_LINES: u8 = 4;
 
 type RawFields<'b> = [MaybeUninit<httparse::Header<'b>>; FIELDS];
 
@@ -56,12 +56,18 @@ pub(crate) fn find_end(input: &[u8], scanned: &mut usize) -> Result<Option<usize
     Ok(None)
 }
 
+/// How far a head in several pieces was looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    at: usize,
+    empty_lines: u8,
+}
+
 /// Skip empty lines before a start line; whether there is anything after them.
-fn skip_empty_lines(input: &mut Bytes) -> Result<bool, Fault> {
-    let mut lines = 0;
+fn skip_empty_lines(input: &mut Bytes, scan: &mut Scan) -> Result<bool, Fault> {
     while input.starts_with(b"\r\n") {
-        lines += 1;
-        if lines > EMPTY_LINES {
+        scan.empty_lines += 1;
+        if scan.empty_lines > EMPTY_LINES {
             return Err(Fault::EmptyLines);
         }
         input.advance(2);
@@ -74,8 +80,8 @@ fn skip_empty_lines(input: &mut Bytes) -> Result<bool, Fault> {
 }
 
 /// Whether it is worth parsing: not when an earlier try found no end and there still is none.
-fn is_worth(input: &Bytes, scanned: &mut usize, limits: &Limits) -> Result<bool, Fault> {
-    if *scanned == 0 || find_end(input, scanned)?.is_some() {
+fn is_worth(input: &Bytes, scan: &mut Scan, limits: &Limits) -> Result<bool, Fault> {
+    if scan.at == 0 || find_end(input, &mut scan.at)?.is_some() {
         return Ok(true);
     }
     check_size(input, limits)?;
@@ -83,8 +89,8 @@ fn is_worth(input: &Bytes, scanned: &mut usize, limits: &Limits) -> Result<bool,
 }
 
 /// The parser wants more: so it must, and within limits.
-fn is_partial(input: &Bytes, scanned: &mut usize, limits: &Limits) -> Result<(), Fault> {
-    if find_end(input, scanned)?.is_some() {
+fn is_partial(input: &Bytes, scan: &mut Scan, limits: &Limits) -> Result<(), Fault> {
+    if find_end(input, &mut scan.at)?.is_some() {
         return Err(Fault::StartLine);
     }
     check_size(input, limits)
@@ -117,7 +123,8 @@ fn check_parsed(head: &[u8], fields: usize, limits: &Limits) -> Result<(), Fault
 }
 
 /// Take what was parsed off the front.
-fn consume(input: &mut Bytes, end: usize) {
+fn consume(input: &mut Bytes, end: usize, scan: &mut Scan) {
+    *scan = Scan::default();
     if end == input.len() {
         *input = Bytes::new();
     } else {
@@ -142,13 +149,13 @@ fn is_folded(head: &[u8]) -> bool {
         .any(|three| matches!(three, b"\r\n " | b"\r\n\t"))
 }
 
-/// Whether the start line speaks of a version of HTTP, if not one of ours.
+/// Whether the start line is well formed and of a version of HTTP, if not one of ours.
 fn has_version(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    line.split(|byte| *byte == b' ').any(|word| {
-        matches!(word, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit())
-    })
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    matches!(words.next(), Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+        && words.next().is_none()
 }
 
 /// An empty map with room for so many fields.

@@ -8,7 +8,8 @@ use http::{Method, Request, Version};
 
 use super::fields::{Coding, Fields};
 use super::{
-    RawFields, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines, target,
+    RawFields, Scan, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines,
+    target,
 };
 use crate::decode::Framing;
 use crate::error::Fault;
@@ -26,20 +27,20 @@ pub(crate) struct RequestHead {
 
 /// Take a whole head off the front of `input`, with empty lines before it; `None`: read more.
 ///
-/// `scanned` starts at 0 and is kept between calls for one head.
+/// `scan` is kept between calls for one head.
 pub(crate) fn read_request(
     input: &mut Bytes,
-    scanned: &mut usize,
+    scan: &mut Scan,
     limits: &Limits,
 ) -> Result<Option<RequestHead>, Fault> {
-    if !skip_empty_lines(input)? || !is_worth(input, scanned, limits)? {
+    if !skip_empty_lines(input, scan)? || !is_worth(input, scan, limits)? {
         return Ok(None);
     }
     let mut raw: RawFields<'_> = [const { MaybeUninit::uninit() }; FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(input, room(&mut raw, limits));
     let httparse::Status::Complete(end) = status.map_err(|error| fault(error, input))? else {
-        return is_partial(input, scanned, limits).map(|()| None);
+        return is_partial(input, scan, limits).map(|()| None);
     };
     check_parsed(
         input.get(..end).unwrap_or_default(),
@@ -47,7 +48,7 @@ pub(crate) fn read_request(
         limits,
     )?;
     let head = understand(input, &parsed, limits)?;
-    consume(input, end);
+    consume(input, end, scan);
     Ok(Some(head))
 }
 

@@ -7,7 +7,7 @@ use http::{Method, Response, StatusCode, Version};
 
 use super::fields::{Coding, Fields};
 use super::{
-    RawFields, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines,
+    RawFields, Scan, check_parsed, consume, fault, is_partial, is_worth, room, skip_empty_lines,
 };
 use crate::decode::Framing;
 use crate::error::Fault;
@@ -25,11 +25,11 @@ pub(crate) struct ResponseHead {
 /// `None`: read more.
 pub(crate) fn read_response(
     input: &mut Bytes,
-    scanned: &mut usize,
+    scan: &mut Scan,
     method: &Method,
     limits: &Limits,
 ) -> Result<Option<ResponseHead>, Fault> {
-    if !skip_empty_lines(input)? || !is_worth(input, scanned, limits)? {
+    if !skip_empty_lines(input, scan)? || !is_worth(input, scan, limits)? {
         return Ok(None);
     }
     let mut raw: RawFields<'_> = [const { MaybeUninit::uninit() }; FIELDS];
@@ -40,7 +40,7 @@ pub(crate) fn read_response(
         room(&mut raw, limits),
     );
     let httparse::Status::Complete(end) = status.map_err(|error| fault(error, input))? else {
-        return is_partial(input, scanned, limits).map(|()| None);
+        return is_partial(input, scan, limits).map(|()| None);
     };
     check_parsed(
         input.get(..end).unwrap_or_default(),
@@ -48,7 +48,7 @@ pub(crate) fn read_response(
         limits,
     )?;
     let head = understand(input, &parsed, method)?;
-    consume(input, end);
+    consume(input, end, scan);
     Ok(Some(head))
 }
 

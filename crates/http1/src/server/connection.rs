@@ -15,7 +15,7 @@ use super::shared::{Handle, Shared, lock};
 use crate::chunked::Step;
 use crate::decode::Decoder;
 use crate::error::{Error, Fault};
-use crate::head::{RequestHead, read_request};
+use crate::head::{RequestHead, Scan, read_request};
 use crate::limits::Limits;
 use crate::timer::Timer;
 
@@ -28,7 +28,7 @@ pub struct Connection<I> {
     pub(super) phase: Phase,
     pub(super) current: Current,
     timer: Timer,
-    scanned: usize,
+    scan: Scan,
     /// Bytes skipped since the last response.
     skipped: u64,
 }
@@ -74,7 +74,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 keep: false,
             },
             timer: Timer::default(),
-            scanned: 0,
+            scan: Scan::default(),
             skipped: 0,
         }
     }
@@ -85,14 +85,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// call answers it with its status. Either way that next call closes and gives `None`.
     pub async fn accept(&mut self) -> Option<Result<Request<RequestBody<I>>, Error>> {
         if let Phase::Refused(fault) = self.phase {
-            let mut answer = http::Response::new(super::Whole::from(fault.reason()));
-            *answer.status_mut() = fault.status();
-            if let Err(error) = self.respond(answer).await {
+            // Boxed: rare, and every connection would have to have room for it.
+            if let Err(error) = Box::pin(self.answer(fault)).await {
                 self.phase = Phase::Closed;
                 return Some(Err(error));
             }
         }
         poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    async fn answer(&mut self, fault: Fault) -> Result<(), Error> {
+        let mut answer = http::Response::new(super::Whole::from(fault.reason()));
+        *answer.status_mut() = fault.status();
+        self.respond(answer).await
     }
 
     /// As [`Connection::accept`], which see, without the answer to a malformed request.
@@ -212,7 +217,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let mut shared = lock(&handle);
         let limits = Arc::clone(&shared.limits);
         loop {
-            match read_request(&mut shared.input, &mut self.scanned, &limits) {
+            match read_request(&mut shared.input, &mut self.scan, &limits) {
                 Ok(Some(head)) => return Poll::Ready(Ok(Some(self.begin(head, &mut shared)))),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(self.refuse(fault, &mut shared))),

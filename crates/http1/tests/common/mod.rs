@@ -115,3 +115,16 @@ pub async fn read_until(io: &mut DuplexStream, end: &str) -> String {
     }
     text
 }
+
+/// A stream out of an iterator.
+pub struct Items<T>(pub T);
+
+impl<T: Iterator + Unpin> futures_core::Stream for Items<T> {
+    type Item = T::Item;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<T::Item>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}
