@@ -107,7 +107,7 @@ def _entries(value: Any, file: str, node: Any, lines: list[str]) -> Iterator[tup
     if not known:
         place = _place(file, lines, node.start_mark)
         text = f"{file}:{place.line}: neither a resource (@type) nor resources: […]"
-        raise DocumentError(text, place=place, hint="see docs/how-to/envoy.md for an example")
+        raise DocumentError(text, place=place, hint="see docs/how-to/drive-envoy.md for an example")
     found = value.get("resources") or []
     for number, one in enumerate(found if isinstance(found, list) else [found]):
         yield "", one, f"resources[{number}]"
