@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _log = logs.get("apiserver")
 GONE, ROOM = 1, 2
 IDLE_WORKERS_MAX = 64
+ANSWERS_TOGETHER = 4
+"""Answers that one wake-up of the server's thread sends. Those of one commit come in a row."""
 _PEERS_MAX = 10_000
 Arrival = tuple[
     int, str, str, tuple[tuple[str, str], ...], dict[str, str], bytes, tuple[Any, ...] | None, bool
@@ -52,6 +54,7 @@ class Exchanges:
         self._peers: dict[int, _Shown] = {}
         self._streams: dict[int, anyio.CancelScope] = {}
         self._room: dict[int, anyio.Event] = {}
+        self._answers: list[tuple[int, int, dict[str, str], bytes, bool]] = []
         self._busy = 0
         self._stopping = False
         self._quiet = anyio.Event()
@@ -114,6 +117,8 @@ class Exchanges:
             await called
 
     async def _serve(self, arrival: Arrival) -> None:
+        if self._answers:
+            self._send()
         number, method, path, query, headers, body, peer, askable = arrival
         self._busy += 1
         try:
@@ -133,20 +138,43 @@ class Exchanges:
                 allow = askable and found.status == 200
                 if allow:
                     allow = await self._face.may_repeat(request, shown.peer)
-                given = found.headers if type(found.headers) is dict else dict(found.headers)
-                self._server.answer(number, found.status, given, found.body, allow)
+                self._answer(number, found, allow)
             elif isinstance(found, Door | ProxyDoor):
                 await self._door(_Upgrade(self._server, number, headers, Query(query)), found)
             else:
                 await self._stream(number, found)
         except Exception:
             _log.exception("a request failed", extra={"path": path})
-            broken = failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
-            self._server.answer(number, 500, dict(broken.headers), broken.body)
+            self._fail(number)
         finally:
             self._busy -= 1
             if self._stopping and not self._busy:
                 self._quiet.set()
+
+    def _answer(self, number: int, reply: Reply, allow: bool) -> None:
+        """Send an answer, together with those that come right after it.
+
+        None waits while something else is done: they go out before the next request is begun.
+        """
+        given = reply.headers if type(reply.headers) is dict else dict(reply.headers)
+        self._answers.append((number, reply.status, given, reply.body, allow))
+        if len(self._answers) >= ANSWERS_TOGETHER or self._busy == 1:
+            self._send()
+        elif len(self._answers) == 1:
+            self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            try:
+                self._server.answer(*answer)
+            except Exception:
+                _log.exception("an answer cannot be sent", extra={"number": answer[0]})
+                self._fail(answer[0])
+
+    def _fail(self, number: int) -> None:
+        broken = failure_reply(ApiError(500, "InternalError", "an internal error occurred"))
+        self._server.answer(number, 500, dict(broken.headers), broken.body)
 
     async def _attended(self, number: int, request: Request, peer: Peer | None) -> Answer:
         """The answer of somebody who may never give one: asked for no longer than its client, and
