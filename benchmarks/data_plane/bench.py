@@ -56,9 +56,9 @@ class Bench:
         return self.directory / f"{self._fresh}"
 
     @contextmanager
-    def upstream(self, hold: str = "3s") -> Iterator[Upstream]:
+    def upstream(self, hold: str = "3s", size: int = 1024) -> Iterator[Upstream]:
         """The upstream on the load's core."""
-        with upstream(self.fresh(), self.authority, self.load_core, hold) as made:
+        with upstream(self.fresh(), self.authority, self.load_core, hold, size) as made:
             yield made
 
     def task(self, made: Upstream, front: Front, spoken: Spoken) -> Task:

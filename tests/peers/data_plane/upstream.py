@@ -24,9 +24,13 @@ class Upstream:
 
 @contextmanager
 def upstream(
-    directory: Path, authority: Authority, prefix: Sequence[str] = (), hold: str = "3s"
+    directory: Path,
+    authority: Authority,
+    prefix: Sequence[str] = (),
+    hold: str = "3s",
+    size: int = 1024,
 ) -> Iterator[Upstream]:
-    """A ready upstream; ``hold`` is how long held answers wait.
+    """A ready upstream; ``hold`` is how long held answers wait, ``size`` is the bytes of others.
 
     Raises:
         Unavailable: it is not built.
@@ -39,7 +43,7 @@ def upstream(
         ports.append((free_port(), free_port()))
         clear, secure = ports[-1]
         words = [
-            *(*prefix, built("upstream"), "-hold", hold),
+            *(*prefix, built("upstream"), "-hold", hold, "-size", str(size)),
             *("-clear", f"127.0.0.1:{clear}", "-tls", f"127.0.0.1:{secure}"),
             *("-cert", certificate, "-key", key, "-ca", authority.file),
         ]

@@ -17,6 +17,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -26,6 +27,7 @@ type server struct {
 	body   []byte
 	grpc   []byte
 	plain1 []byte // the whole HTTP/1.1 answer
+	plain2 []byte // the header block of HTTP/2's
 	hold   time.Duration
 	held   gate
 }
@@ -51,6 +53,8 @@ func newServer(size int, hold time.Duration) *server {
 	s := &server{body: bytes.Repeat([]byte("x"), size), hold: hold}
 	s.grpc = append([]byte{0, 0, 0, 0, 64}, bytes.Repeat([]byte("g"), 64)...)
 	s.plain1 = plainAnswer(s.body)
+	s.plain2 = encoded(":status", "200", "content-type", "text/plain",
+		"content-length", strconv.Itoa(size))
 	return s
 }
 

@@ -43,7 +43,6 @@ type answer struct {
 }
 
 var (
-	headOfPlain   = encoded(":status", "200", "content-type", "text/plain")
 	headOfGRPC    = encoded(":status", "200", "content-type", "application/grpc")
 	trailerOfGRPC = encoded("grpc-status", "0", "grpc-message", "")
 )
@@ -217,7 +216,7 @@ func (c *streams) drain() error {
 }
 
 func (c *streams) send(next answer, body []byte) error {
-	head := headOfPlain
+	head := c.server.plain2
 	if next.grpc {
 		head = headOfGRPC
 	}
