@@ -108,6 +108,7 @@ faults! {
     TrailerSize 400 "trailer-size" "the trailer section is too large"
     BodySize 413 "body-size" "the body is too large"
     HeadTimeout 408 "head-timeout" "the head did not come in time"
+    BodyTimeout 408 "body-timeout" "the body did not come in time"
     Interim 502 "interim" "too many interim responses"
     Switched 502 "switched" "101 without a request to upgrade"
 }

@@ -24,6 +24,10 @@ pub struct Limits {
     pub max_drain: u64,
     /// From the first byte of a head to its last (408 after it).
     pub head_timeout: Duration,
+    /// How long nothing of a request's body may come while it is waited for (408 after it).
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of a response before the connection is given up.
+    pub write_timeout: Duration,
     /// How long a connection may wait for its next request: it is closed after this time, at
     /// the latest after one and a half of it.
     pub idle_timeout: Duration,
@@ -44,6 +48,8 @@ impl Default for Limits {
             max_body: None,
             max_drain: 64 * 1024,
             head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(2),
             max_interim: 16,

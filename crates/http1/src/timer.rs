@@ -19,27 +19,47 @@ pub(crate) struct Timer {
 enum Use {
     #[default]
     Nothing,
-    /// Idle since this many ticks, at the count of messages that is told.
-    Idle(u8, u32),
+    Quiet {
+        of: Quiet,
+        ticks: u8,
+        count: u32,
+    },
     Deadline,
 }
 
-/// An idle time is seen by this many ticks of half its length without a new message.
+/// What should not be quiet for too long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// Requests on a connection.
+    Connection,
+    /// The body of a request.
+    Body,
+    /// A peer that takes our response.
+    Peer,
+}
+
+/// A quiet time is seen by this many ticks of half its length without progress.
 const TICKS: u8 = 2;
 
 impl Timer {
-    /// Ready when `messages` has not changed for `period` (up to half of it more).
+    /// Ready when `count` (of whatever moves on) has not changed for `period`, at the latest
+    /// after one and a half of it.
     ///
-    /// It is not reset with each message: only a tick that finds a changed count starts anew.
-    pub(crate) fn poll_idle(
+    /// It is not reset with each change: only a tick that finds a changed count starts anew.
+    pub(crate) fn poll_quiet(
         &mut self,
         cx: &mut Context<'_>,
-        messages: u32,
+        of: Quiet,
+        count: u32,
         period: Duration,
     ) -> Poll<()> {
         let half = period / u32::from(TICKS);
-        if !matches!(self.use_of, Use::Idle(..)) {
-            self.use_of = Use::Idle(0, messages);
+        if !matches!(self.use_of, Use::Quiet { of: before, .. } if before == of) {
+            self.use_of = Use::Quiet {
+                of,
+                ticks: 0,
+                count,
+            };
             self.restart(half);
         }
         loop {
@@ -48,13 +68,15 @@ impl Timer {
             };
             ready!(sleep.as_mut().poll(cx));
             let ticks = match self.use_of {
-                Use::Idle(ticks, seen) if seen == messages => ticks + 1,
+                Use::Quiet {
+                    ticks, count: seen, ..
+                } if seen == count => ticks + 1,
                 _ => 0,
             };
             if ticks >= TICKS {
                 return Poll::Ready(());
             }
-            self.use_of = Use::Idle(ticks, messages);
+            self.use_of = Use::Quiet { of, ticks, count };
             self.restart(half);
         }
     }

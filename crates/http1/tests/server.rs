@@ -201,6 +201,61 @@ fn an_idle_connection_is_closed_without_a_word() {
     });
 }
 
+#[test]
+fn a_body_that_does_not_come_is_408() {
+    run(async {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc";
+        client.write_all(head).await.unwrap();
+        let mut answer = String::new();
+        let (seen, read) = tokio::join!(
+            common::serve(server, Limits::default()),
+            client.read_to_string(&mut answer)
+        );
+        read.unwrap();
+        assert_eq!(seen.refused, ["body-timeout"]);
+        assert!(
+            answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+            "{answer}"
+        );
+    });
+}
+
+#[test]
+fn a_body_that_comes_slowly_is_taken() {
+    run(async {
+        let (mut client, mut server) = pair();
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let request = server.accept().await.unwrap().unwrap();
+        let slow = async {
+            for byte in b"123456789" {
+                tokio::time::sleep(Limits::default().body_timeout * 9 / 10).await;
+                client.write_all(&[*byte]).await.unwrap();
+            }
+        };
+        let (line, ()) = tokio::join!(common::tell(request), slow);
+        assert!(line.unwrap().ends_with("[123456789]"));
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up() {
+    run(async {
+        let (mut client, mut server) = pair();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        server.accept().await.unwrap().unwrap();
+        let large = Whole::from(vec![b'x'; 1 << 20]);
+        let error = server.respond(Response::new(large)).await.unwrap_err();
+        assert!(error.to_string().contains("timed out"), "{error}");
+        drop(client);
+        assert!(server.accept().await.is_none());
+    });
+}
+
 /// A server connection and the client's end of it.
 fn pair() -> (DuplexStream, Connection<DuplexStream>) {
     let (client, server) = tokio::io::duplex(1 << 16);

@@ -56,7 +56,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Body for RequestBody<I> {
         };
         let mut shared = lock(handle);
         let step = if shared.request == this.request {
-            ready!(shared.poll_body(cx))
+            ready!(shared.poll_timely_body(cx))
         } else {
             Err(Error::Gone)
         };

@@ -17,7 +17,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, Fault};
 use crate::head::{RequestHead, Scan, read_request};
 use crate::limits::Limits;
-use crate::timer::Timer;
+use crate::timer::Quiet;
 
 /// A connection a client opened.
 ///
@@ -27,7 +27,6 @@ pub struct Connection<I> {
     pub(super) shared: Handle<I>,
     pub(super) phase: Phase,
     pub(super) current: Current,
-    timer: Timer,
     scan: Scan,
     /// Bytes skipped since the last response.
     skipped: u64,
@@ -73,7 +72,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 version: Version::HTTP_11,
                 keep: false,
             },
-            timer: Timer::default(),
             scan: Scan::default(),
             skipped: 0,
         }
@@ -197,12 +195,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => {
-                    ready!(self.timer.poll_deadline(cx, shared.limits.linger_timeout));
+                    ready!(shared.timer.poll_deadline(cx, shared.limits.linger_timeout));
                     return Poll::Ready(false);
                 }
             }
             if shared.decoder.is_done() {
-                self.timer.stop();
+                shared.timer.stop();
                 return Poll::Ready(true);
             }
         }
@@ -252,14 +250,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         shared.wait(cx);
         if shared.input.is_empty() {
             shared.input = Bytes::new();
+            let period = shared.limits.idle_timeout;
             ready!(
-                self.timer
-                    .poll_idle(cx, shared.request, shared.limits.idle_timeout)
+                shared
+                    .timer
+                    .poll_quiet(cx, Quiet::Connection, shared.request, period)
             );
             self.phase = Phase::Shutdown;
             return Poll::Ready(Ok(None));
         }
-        ready!(self.timer.poll_deadline(cx, shared.limits.head_timeout));
+        ready!(shared.timer.poll_deadline(cx, shared.limits.head_timeout));
         Poll::Ready(Err(self.refuse(Fault::HeadTimeout, shared)))
     }
 
@@ -276,7 +276,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
 
     /// A request was read: hand it out.
     fn begin(&mut self, head: RequestHead, shared: &mut Shared<I>) -> Request<RequestBody<I>> {
-        self.timer.stop();
+        shared.timer.stop();
         self.skipped = 0;
         self.phase = Phase::Respond;
         self.current = Current {
@@ -299,7 +299,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// Close our side; whether to read on is in the phase that follows.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
         let shared = &mut *lock(&self.shared);
-        self.timer.stop();
+        shared.timer.stop();
         let Some(io) = &mut shared.io else {
             return Poll::Ready(Phase::Closed);
         };
@@ -307,7 +307,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Poll::Ready(Phase::Linger),
             Poll::Pending => {
-                ready!(self.timer.poll_deadline(cx, shared.limits.linger_timeout));
+                ready!(shared.timer.poll_deadline(cx, shared.limits.linger_timeout));
                 return Poll::Ready(Phase::Linger);
             }
         }
@@ -324,7 +324,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             match shared.poll_read(cx) {
                 Poll::Ready(Ok(1..)) => shared.input.clear(),
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.timer.poll_deadline(cx, shared.limits.linger_timeout),
+                Poll::Pending => {
+                    return shared.timer.poll_deadline(cx, shared.limits.linger_timeout);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Sending a response: the head and what is ready of the body in one write.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -15,6 +16,7 @@ use crate::encode::Sending;
 use crate::error::{BoxError, Error};
 use crate::head::{Keep, Outgoing, write_response};
 use crate::output::Output;
+use crate::timer::{Quiet, Timer};
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// Answer the request that was accepted last.
@@ -41,7 +43,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         };
         let (mut sending, next) = self.begin_response(&parts, exact, &mut out)?;
         drop(parts);
-        poll_fn(|cx| self.poll_send(body.as_mut(), &mut sending, &mut out, cx)).await?;
+        let mut late = Timer::default();
+        poll_fn(|cx| {
+            let sent = self.poll_send(body.as_mut(), &mut sending, &mut out, cx);
+            if sent.is_pending() && !out.is_empty() {
+                ready!(self.poll_stalled(cx, &out, &mut late));
+                return Poll::Ready(Err(Error::Io(io::ErrorKind::TimedOut.into())));
+            }
+            sent
+        })
+        .await?;
         self.phase = next;
         Ok(())
     }
@@ -92,6 +103,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             (false, false) => Phase::Shutdown,
         };
         Ok((Sending::new(outgoing), next))
+    }
+
+    /// Whether the client has not taken anything for too long.
+    fn poll_stalled(&self, cx: &mut Context<'_>, out: &Output, timer: &mut Timer) -> Poll<()> {
+        let period = lock(&self.shared).limits.write_timeout;
+        // The low half counts as well: it only has to change with progress.
+        timer.poll_quiet(cx, Quiet::Peer, out.sent() as u32, period)
     }
 
     fn upgrades(&self, status: StatusCode) -> bool {

@@ -11,6 +11,7 @@ use crate::decode::Decoder;
 use crate::error::{Error, Fault};
 use crate::input::poll_input;
 use crate::limits::Limits;
+use crate::timer::{Quiet, Timer};
 
 /// The interim answer to `expect: 100-continue`.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -32,6 +33,9 @@ pub(super) struct Shared<I> {
     /// Who waits for the next request.
     pub(super) waiting: Option<Waker>,
     pub(super) limits: Arc<Limits>,
+    pub(super) timer: Timer,
+    /// Reads that brought something.
+    reads: u32,
 }
 
 pub(super) type Handle<I> = Arc<Mutex<Shared<I>>>;
@@ -54,13 +58,28 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Shared<I> {
             closing: false,
             waiting: None,
             limits,
+            timer: Timer::default(),
+            reads: 0,
         }
     }
 
     /// Read once; 0 at the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Error>> {
         let io = self.io.as_mut().ok_or(Error::Gone)?;
-        poll_input(io, cx, &mut self.input).map_err(Error::Io)
+        let count = ready!(poll_input(io, cx, &mut self.input))?;
+        self.reads = self.reads.wrapping_add(1);
+        Poll::Ready(Ok(count))
+    }
+
+    /// The next piece of the request's body, or the fault that it takes too long.
+    pub(super) fn poll_timely_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, Error>> {
+        if let Poll::Ready(step) = self.poll_body(cx) {
+            return Poll::Ready(step);
+        }
+        let period = self.limits.body_timeout;
+        ready!(self.timer.poll_quiet(cx, Quiet::Body, self.reads, period));
+        self.fault = Some(Fault::BodyTimeout);
+        Poll::Ready(Err(Fault::BodyTimeout.into()))
     }
 
     /// The next piece of the request's body; asks for it with 100 (Continue) if need be.
