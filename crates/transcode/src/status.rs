@@ -7,6 +7,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 
 use crate::field::{Records, Wire};
+use crate::json::Failure;
 
 /// The end of a call, as its trailers say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,12 @@ impl GrpcStatus {
             object.insert("details".to_owned(), details.into());
         }
         status
+    }
+}
+
+impl From<Failure> for GrpcStatus {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.code, failure.message)
     }
 }
 

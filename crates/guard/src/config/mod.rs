@@ -5,7 +5,7 @@
 //! | `authentication` | who a caller may be, and how he proves it |
 //! | `authorization` | what a known caller may do |
 //! | `rate` | how often |
-//! | `duration` | `250ms`, `5s`, `1h` |
+//! | `duration` | `250ms`, `5s`, `1h 30m` |
 //!
 //! All types refuse unknown fields. Shape is checked by serde, meaning by `check()`, which names
 //! the field it refuses relative to the value it is called on.
@@ -51,3 +51,6 @@ impl ConfigError {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,7 @@ impl Call {
                 }
                 Ok(Ok(message)) => first = Some(message),
                 Ok(Err(status)) => break status,
-                Err(failure) => break GrpcStatus::new(failure.code, failure.message),
+                Err(failure) => break failure.into(),
             }
         };
         clean(&mut source.trailers);
@@ -169,7 +169,7 @@ impl Call {
                 headers.insert(CONTENT_TYPE, printed.content_type.unwrap_or(json));
                 whole(StatusCode::OK, headers, printed.body)
             }
-            Err(failure) => self.failed(headers, &GrpcStatus::new(failure.code, failure.message)),
+            Err(failure) => self.failed(headers, &failure.into()),
         }
     }
 
@@ -186,21 +186,17 @@ impl Call {
         if json::is_http_body(&self.binding.method.output()) {
             format = Format::Raw;
         }
-        let first = match source.next().await {
-            Ok(Ok(message)) => match self.print(message) {
-                Ok(printed) => Some(printed),
-                Err(failure) => {
-                    return self.failed(headers, &GrpcStatus::new(failure.code, failure.message));
-                }
-            },
+        let first = match source.next().await.map_err(GrpcStatus::from) {
+            Ok(Ok(message)) => self.print(message).map(Some).map_err(GrpcStatus::from),
             Ok(Err(status)) if status.code == 0 => {
                 source.end = Some(status);
-                None
+                Ok(None)
             }
-            Ok(Err(status)) => return self.failed(headers, &status),
-            Err(failure) => {
-                return self.failed(headers, &GrpcStatus::new(failure.code, failure.message));
-            }
+            Ok(Err(status)) | Err(status) => Err(status),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(status) => return self.failed(headers, &status),
         };
         let kind = match format {
             Format::Array => HeaderValue::from_static("application/json"),

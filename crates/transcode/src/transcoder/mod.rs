@@ -177,22 +177,8 @@ impl Transcoder {
         if method.is_client_streaming() && !matches!(body_to, BodyTo::Whole) {
             return Err("a stream of requests needs body: \"*\"".to_owned());
         }
-        let response = rule.response_body.as_deref();
-        let mut variables = Vec::new();
-        for variable in &template.variables {
-            let path = fields(&input, &variable.path)?;
-            if path
-                .last()
-                .is_some_and(|last| last.is_list() || last.is_map())
-            {
-                return Err(format!(
-                    "{:?} is a list and cannot be in the path",
-                    variable.path
-                ));
-            }
-            variables.push((path, variable.clone()));
-        }
         let path = grpc_path(method);
+        let response = rule.response_body.as_deref();
         let binding = Binding {
             path: path
                 .parse()
@@ -202,7 +188,7 @@ impl Transcoder {
             response_field: response
                 .map(|name| own_field(&method.output(), name))
                 .transpose()?,
-            variables,
+            variables: bound(&input, &template)?,
         };
         let added = self
             .routes
@@ -269,6 +255,23 @@ impl Transcoder {
             }
         }
     }
+}
+
+/// The fields that the variables of a path go into.
+fn bound(
+    input: &MessageDescriptor,
+    template: &Template,
+) -> Result<Vec<(Vec<FieldDescriptor>, Variable)>, String> {
+    let resolve = |variable: &Variable| {
+        let path = fields(input, &variable.path)?;
+        let last = path.last();
+        if last.is_some_and(|last| last.is_list() || last.is_map()) {
+            let why = "is a list and cannot be in the path";
+            return Err(format!("{:?} {why}", variable.path));
+        }
+        Ok((path, variable.clone()))
+    };
+    template.variables.iter().map(resolve).collect()
 }
 
 fn own_field(message: &MessageDescriptor, name: &str) -> Result<FieldDescriptor, String> {

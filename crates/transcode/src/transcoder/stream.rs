@@ -166,7 +166,7 @@ where
         };
         Poll::Ready(match printed {
             Ok(printed) => Some(Ok(self.item(&printed.body))),
-            Err(failure) => self.end(&GrpcStatus::new(failure.code, failure.message)),
+            Err(failure) => self.end(&failure.into()),
         })
     }
 
