@@ -259,3 +259,4 @@ def world(folder: Path, variant: str = "GRPC") -> Iterator[World]:
         yield made
     finally:
         made.close()
+    assert "Traceback" not in (folder / "server.log").read_text()

@@ -178,6 +178,7 @@ class MeshControl:
         """
         with told("remove the files of a sidecar"):
             await self._enrollment.forget(pod_uid)
+        self.changes.tell()
         vitals.PROXIES.set(len(await to_thread.run_sync(self.files.ids)))
 
     async def drained(self, ip: str, *, timeout: float = 10.0) -> None:

@@ -318,3 +318,43 @@ LONG = "payment.default.svc.cluster.local:80"
 def test_a_message_names_the_guilty(message: str, found: set[str]) -> None:
     names = ["a", "b", LONG, "payment.default.svc"]
     assert named_in(message, names) == found
+
+
+URLS = st.sampled_from([CLUSTER, ENDPOINT, LISTENER, ROUTE, "unknown"])
+NAMES = st.lists(st.sampled_from(["*", "a", "b", ""]), max_size=3)
+ERRORS = st.none() | st.sampled_from(["", "a is bad", "b"])
+NONCES = st.sampled_from(["", "1", "2", "3", "99"])
+VERSIONS = st.sampled_from(["", "x"])
+
+
+@given(
+    st.lists(
+        st.builds(Request, URLS, NAMES, VERSIONS, NONCES, ERRORS)
+        | st.builds(
+            Incremental, URLS, NAMES, NAMES, st.dictionaries(VERSIONS, VERSIONS), NONCES, ERRORS
+        )
+        | st.integers(0, 3),
+        max_size=30,
+    )
+)
+def test_a_client_that_says_anything_neither_breaks_it_nor_keeps_it_busy(
+    said: list[Request | Incremental | int],
+) -> None:
+    views = [
+        {url: some(url, *"ab", text=str(n)) for url in (CLUSTER, ENDPOINT, LISTENER, ROUTE)}
+        for n in range(4)
+    ]
+    whole, pieces = Sotw(views[0], ordered=True), Delta(views[0], ordered=True)
+    for one in said:
+        if isinstance(one, int):
+            for engine in (whole, pieces):
+                engine.look(views[one])
+        elif isinstance(one, Request):
+            whole.request(one, 0.0)
+        else:
+            pieces.request(one, 0.0)
+        for engine in (whole, pieces):
+            count = 0
+            while engine.next(0.0) is not None:
+                count += 1
+            assert count <= 5  # one of a type is on its way, at most

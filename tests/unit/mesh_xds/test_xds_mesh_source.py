@@ -146,6 +146,8 @@ async def test_a_sidecar_has_its_own_secrets_and_ports(mesh: MeshControl) -> Non
     assert inbound["filter_chain_match"]["destination_port"] == 8080
     assert inbound["transport_socket"]["typed_config"]["require_client_certificate"]
     await mesh.release("uid-1")
+    with pytest.raises(NotAllowedError, match="any more"):
+        await source.view(node)
     with pytest.raises(NotAllowedError, match="enrolled"):
         source.admit(ROOT, Node("uid-1", role="sidecar"))
 

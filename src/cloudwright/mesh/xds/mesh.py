@@ -106,14 +106,13 @@ class MeshSource:
     # blocking
 
     def _make(self, node: Node, body: Mapping[str, Any]) -> View:
-        owner = node.id if node.role == "sidecar" else ""
-        view = {SECRET: self._put(("secrets", node.role, owner), self._own(node))}
+        if node.role == "sidecar":
+            return self._sidecar(node, body)
+        view = {SECRET: self._put(("secrets", node.role, ""), self._own(node))}
         view[ENDPOINT] = self._by_service(ENDPOINT, body, ("endpoints",), self._assignments)
         if node.role == "gateway":
             return view | self._gateway(node, body)
-        if node.role == "grpc":
-            return view | self._grpc(node, body)
-        return view | self._sidecar(node, body)
+        return view | self._grpc(node, body)
 
     def _own(self, node: Node) -> list[Resource]:
         living = {*self._control.files.ids()}
@@ -158,8 +157,10 @@ class MeshSource:
             ROUTE: self._outbound_routes(body),
         }
 
-    def _sidecar(self, node: Node, body: Mapping[str, Any]) -> dict[str, TypeSet]:
-        bootstrap = self._control.files.bootstrap(node.id) or {}
+    def _sidecar(self, node: Node, body: Mapping[str, Any]) -> View:
+        bootstrap = self._control.files.bootstrap(node.id)
+        if bootstrap is None or bootstrap.get("identity") != node.identity:
+            raise NotAllowedError(f"the sidecar {node.id!r} is not enrolled any more")
         config = self._control.config
         mark = {
             "x-mesh-ns": str(bootstrap.get("namespace", "")),
@@ -180,6 +181,8 @@ class MeshSource:
         local = self._encoded(CLUSTER, listeners.local_clusters(applications))
         shared = self._envoy_clusters(body).resources
         return {
+            SECRET: self._put(("secrets", "sidecar", node.id), self._own(node)),
+            ENDPOINT: self._by_service(ENDPOINT, body, ("endpoints",), self._assignments),
             CLUSTER: self._put(("pod clusters", node.id), [*shared.values(), *local]),
             LISTENER: self._put(("pod listeners", node.id), self._encoded(LISTENER, made)),
             ROUTE: self._outbound_routes(body),

@@ -6,6 +6,9 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from cryptography import x509
+
+from cloudwright.mesh.authority import key_matches
 from cloudwright.mesh.config import GATEWAY
 from cloudwright.mesh.proxies import ProxyFiles
 from cloudwright.mesh.xds.naming import OWN, SERVING, TRUST
@@ -44,11 +47,17 @@ class Secrets:
         """Certificate and key that belong together; the last ones while they are replaced."""
         cert, key = _PAIRS[name]
         directory = self._files.directory(proxy)
-        if self._files.leaf(proxy, cert, key) is not None:
-            self._last[(proxy, name)] = {
-                "certificate_chain": {"inline_bytes": _base64((directory / cert).read_bytes())},
-                "private_key": {"inline_bytes": _base64((directory / key).read_bytes())},
-            }
+        leaf = self._files.leaf(proxy, cert, key)
+        if leaf is not None:
+            try:
+                chain, secret = (directory / cert).read_bytes(), (directory / key).read_bytes()
+            except FileNotFoundError:  # the proxy was released just now
+                return None
+            if key_matches(x509.load_pem_x509_certificate(chain), secret):
+                self._last[(proxy, name)] = {
+                    "certificate_chain": {"inline_bytes": _base64(chain)},
+                    "private_key": {"inline_bytes": _base64(secret)},
+                }
         return self._last.get((proxy, name))
 
 

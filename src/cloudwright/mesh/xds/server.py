@@ -54,6 +54,11 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_concurrent_streams", 1000),
 )
+_AGING = (
+    ("grpc.max_connection_age_ms", 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 5_000),
+)
+"""A certificate is looked at when a connection begins: none of them lives for ever."""
 
 
 @dataclass(slots=True)
@@ -90,7 +95,7 @@ async def serving(source: Source, listens: Sequence[Listen]) -> AsyncIterator[Se
 
 
 def _bind(source: Source, registry: Registry, listen: Listen) -> tuple[Any, int]:
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=_OPTIONS if listen.tls is None else _OPTIONS + _AGING)
     for handler in _handlers(source, registry, partial(_peer, listen)):
         server.add_generic_rpc_handlers((handler,))
     taken = ConflictError(

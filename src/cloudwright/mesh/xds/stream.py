@@ -15,6 +15,7 @@ from cloudwright._base import logs
 from cloudwright._base.errors import CloudwrightError, NotAllowedError
 from cloudwright.mesh import vitals
 from cloudwright.mesh.xds import delta, sotw
+from cloudwright.mesh.xds.cache import View
 from cloudwright.mesh.xds.engine import Heard
 from cloudwright.mesh.xds.source import ROLES, Node, Peer, Source
 from cloudwright.mesh.xds.status import Connection, Registry
@@ -63,7 +64,9 @@ class Stream:
         end = self._source.listen(self._stale)
         connection: Connection | None = None
         try:
-            view = await self._source.view(node)
+            view = await self._view(node)
+            if view is None:
+                return  # the finally below says why
             kind = delta.Delta if incremental else sotw.Sotw
             engine = kind(view, ordered=not self._url)
             variant = ("delta" if incremental else "sotw") + ("" if self._url else " ADS")
@@ -78,8 +81,20 @@ class Stream:
             end()
             if connection is not None:
                 self._registry.remove(connection)
-        if self._fault is not None:
-            await context.abort(*self._fault)
+            if self._fault is not None:
+                await context.abort(*self._fault)
+
+    async def _view(self, node: Node) -> View | None:
+        """What the node is told now; ``None``, and a fault, when that is nothing any more."""
+        try:
+            return await self._source.view(node)
+        except NotAllowedError as error:
+            vitals.XDS_REFUSED.inc()
+            self._fault = (grpc.StatusCode.PERMISSION_DENIED, error.message)
+        except (CloudwrightError, OSError) as error:
+            _log.error("no resources for an xDS client", extra={"node": node.id, "why": str(error)})
+            self._fault = (grpc.StatusCode.UNAVAILABLE, str(error))
+        return None
 
     async def _read(self, connection: Connection, context: Any) -> None:
         while self._fault is None:
@@ -150,7 +165,10 @@ class Stream:
             self._wake = anyio.Event()
             if self._changed:
                 self._changed = False
-                engine.look(await self._source.view(connection.node))
+                view = await self._view(connection.node)
+                if view is None:
+                    return
+                engine.look(view)
             while not self._changed and (response := engine.next(monotonic())) is not None:
                 vitals.XDS_PUSHES.labels(SHORT[response.url]).inc()
                 await context.write(response.payload)
