@@ -44,7 +44,7 @@ def split(raw: bytes, managed: bytes | None = None) -> Template:
     at = raw.index(_MARK) + len(_MARK)
     if managed is None:
         return Template(raw[:at], raw[at:])
-    return Template(raw[:at], b'","managedFields":%b%b' % (managed, raw[at + 1 :]))
+    return Template(raw[:at], b'","managedFields":' + managed + raw[at + 1 :])
 
 
 def unstamped(template: Template) -> bytes:
