@@ -311,6 +311,134 @@ fn a_body_never_asked_for_closes_the_connection() {
 }
 
 #[test]
+fn the_caller_can_close() {
+    run(async {
+        let (mut client, mut server) = pair();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        server.accept().await.unwrap().unwrap();
+        let response = Response::builder().header("connection", "x, Close");
+        server
+            .respond(response.body(Whole::from("ok")).unwrap())
+            .await
+            .unwrap();
+        assert!(server.accept().await.is_none());
+        let answer = read_until(&mut client, "ok").await;
+        assert_eq!(
+            answer,
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+        );
+    });
+}
+
+#[test]
+fn interim_responses_come_before_the_final_one() {
+    run(async {
+        let (mut client, mut server) = pair();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        server.accept().await.unwrap().unwrap();
+        let hints = Response::builder().status(103).header("link", "a");
+        server
+            .respond(hints.body(Whole::default()).unwrap())
+            .await
+            .unwrap();
+        server
+            .respond(Response::new(Whole::from("ok")))
+            .await
+            .unwrap();
+        let answer = read_until(&mut client, "ok").await;
+        assert_eq!(
+            answer,
+            "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        );
+    });
+}
+
+#[test]
+fn a_body_that_fails_ends_the_connection_before_its_end() {
+    run(async {
+        let (mut client, mut server) = pair();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        server.accept().await.unwrap().unwrap();
+        let frames = [
+            Some(Ok(Frame::data(Bytes::from("abc")))),
+            None,
+            Some(Err("broken")),
+        ];
+        let body = StreamBody::new(common::Halting(frames.into_iter()));
+        let error = server.respond(Response::new(body)).await.unwrap_err();
+        assert_eq!(error.reason(), "body");
+        assert!(!server.is_answerable());
+        assert!(server.accept().await.is_none());
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n3\r\nabc\r\n"), "{answer}");
+    });
+}
+
+#[test]
+fn a_body_that_fails_at_once_can_be_answered_for() {
+    run(async {
+        let (mut client, mut server) = pair();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        server.accept().await.unwrap().unwrap();
+        let frames = [
+            Some(Ok(Frame::data(Bytes::from("abc")))),
+            Some(Err("broken")),
+        ];
+        let body = StreamBody::new(common::Halting(frames.into_iter()));
+        assert!(server.respond(Response::new(body)).await.is_err());
+        assert!(server.is_answerable());
+        let response = Response::builder()
+            .status(502)
+            .body(Whole::default())
+            .unwrap();
+        server.respond(response).await.unwrap();
+        let answer = read_until(&mut client, "\r\n\r\n").await;
+        assert_eq!(
+            answer,
+            "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"
+        );
+    });
+}
+
+#[test]
+fn a_response_of_another_length_than_it_said_is_an_error() {
+    for (length, text) in [("2", "abc"), ("4", "abc")] {
+        run(async {
+            let (mut client, mut server) = pair();
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .unwrap();
+            server.accept().await.unwrap().unwrap();
+            let frames = [Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(
+                text,
+            )))];
+            let body = StreamBody::new(common::Items(frames.into_iter()));
+            let response = Response::builder().header("content-length", length);
+            let error = server
+                .respond(response.body(body).unwrap())
+                .await
+                .unwrap_err();
+            assert_eq!(error.reason(), "length");
+        });
+    }
+}
+
+#[test]
 fn an_unread_body_is_skipped() {
     run(async {
         let (mut client, mut server) = pair();

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header, request};
+use http::{Method, Response, StatusCode, request};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -26,6 +26,7 @@ pub(super) struct Exchange<I, B> {
     decoder: Decoder,
     /// The connection can be used again after this.
     keep: bool,
+    asks_upgrade: bool,
     upgraded: bool,
     scan: Scan,
     interims: usize,
@@ -57,7 +58,7 @@ where
         };
         let outgoing = Outgoing::request(parts, exact);
         let mut out = Output::default();
-        write_request(out.small(), parts, outgoing);
+        let asks_upgrade = write_request(out.small(), parts, outgoing);
         let head = out.small().len() as u64;
         let sending = if outgoing.has_body() {
             Sending::new(outgoing)
@@ -75,6 +76,7 @@ where
             }),
             decoder: Decoder::Done,
             keep: true,
+            asks_upgrade,
             upgraded: false,
             scan: Scan::default(),
             interims: 0,
@@ -118,7 +120,6 @@ where
     pub(super) fn poll_response(
         &mut self,
         method: &Method,
-        upgrade: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, Error>> {
         let sent = match self.poll_upload(cx) {
@@ -126,7 +127,7 @@ where
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             _ => None,
         };
-        let read = self.poll_read_response(method, upgrade, cx);
+        let read = self.poll_read_response(method, cx);
         match (sent, read) {
             // The server stopped reading; only a response it sent before is better news.
             (Some(error), Poll::Pending | Poll::Ready(Err(Error::Truncated | Error::Io(_)))) => {
@@ -143,7 +144,6 @@ where
     fn poll_read_response(
         &mut self,
         method: &Method,
-        upgrade: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<()>, Error>> {
         let inner = self.inner.as_mut().ok_or(Error::Gone)?;
@@ -153,7 +153,7 @@ where
             {
                 let status = head.response.status();
                 let switches = status == StatusCode::SWITCHING_PROTOCOLS;
-                if switches && !upgrade {
+                if switches && !self.asks_upgrade {
                     return Poll::Ready(Err(Fault::Switched.into()));
                 }
                 if status.is_informational() && !switches {
@@ -256,9 +256,4 @@ impl<I, B> Drop for Exchange<I, B> {
             reclaim.ended(None);
         }
     }
-}
-
-/// Whether a request asks for an upgrade.
-pub(super) fn asks_upgrade(parts: &request::Parts) -> bool {
-    parts.headers.contains_key(header::UPGRADE)
 }

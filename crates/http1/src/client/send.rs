@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::ResponseBody;
 use super::connection::Connection;
-use super::exchange::{Exchange, asks_upgrade};
+use super::exchange::Exchange;
 use crate::error::{BoxError, Error};
 
 /// A request that got no response.
@@ -79,9 +79,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             });
         }
         let (parts, body) = request.into_parts();
-        let upgrade = asks_upgrade(&parts);
         let mut exchange = Exchange::new(self.inner, &parts, body);
-        match poll_fn(|cx| exchange.poll_response(&parts.method, upgrade, cx)).await {
+        match poll_fn(|cx| exchange.poll_response(&parts.method, cx)).await {
             Ok(response) => {
                 exchange.settle();
                 Ok(response.map(|()| ResponseBody {

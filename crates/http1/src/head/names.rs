@@ -25,9 +25,10 @@ macro_rules! common {
         /// The name for these bytes, and what it means.
         #[allow(clippy::collapsible_match)]
         pub(crate) fn read(bytes: &[u8]) -> Result<(HeaderName, Kind), Fault> {
+            let lower = lower(bytes);
             match bytes.len() {
                 $($length => {
-                    $(if is(bytes, $name) {
+                    $(if lower[..$length] == $name.as_bytes()[..] {
                         return Ok((const { HeaderName::from_static($name) }, kind!($($kind)?)));
                     })*
                 })*
@@ -51,11 +52,18 @@ macro_rules! kind {
     };
 }
 
+/// Bytes of the longest common name, rounded up to a few registers.
+const LONGEST: usize = 32;
+
+/// The first bytes in lower case, for comparisons of a fixed length.
 #[inline(always)]
-fn is(bytes: &[u8], name: &'static str) -> bool {
-    let name = name.as_bytes();
-    bytes.first().map(|byte| byte | 0x20) == name.first().copied()
-        && bytes.eq_ignore_ascii_case(name)
+fn lower(bytes: &[u8]) -> [u8; LONGEST] {
+    let mut lower = [0; LONGEST];
+    if let Some(room) = lower.get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+    lower.make_ascii_lowercase();
+    lower
 }
 
 // By length; every name a connection acts on has to be here.

@@ -64,7 +64,7 @@ impl Outgoing {
     /// For a request with a body of `exact` length, if it is known.
     pub(crate) fn request(parts: &request::Parts, exact: Option<u64>) -> Self {
         match exact {
-            Some(0) if is_bodiless(parts) => Self::Nothing,
+            Some(0) if is_bodiless(&parts.method) => Self::Nothing,
             Some(length) => Self::Length(length),
             None => length(&parts.headers).map_or(Self::Chunked, Self::Length),
         }
@@ -77,18 +77,18 @@ impl Outgoing {
 }
 
 /// Whether a request with no body needs no field that says so (RFC 9110, section 8.6).
-fn is_bodiless(parts: &request::Parts) -> bool {
-    !matches!(parts.method, Method::POST | Method::PUT | Method::PATCH)
-        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+fn is_bodiless(method: &Method) -> bool {
+    !matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Append the head of a response.
+/// Append the head of a response; what it says about the connection: a `connection: close`
+/// among its fields overrules `keep`.
 pub(crate) fn write_response(
     out: &mut Vec<u8>,
     parts: &response::Parts,
     outgoing: Outgoing,
     keep: Keep,
-) {
+) -> Keep {
     out.reserve(64 + parts.headers.len() * 48);
     out.extend_from_slice(b"HTTP/1.1 ");
     if parts.status == StatusCode::OK {
@@ -106,12 +106,14 @@ pub(crate) fn write_response(
     }
     out.extend_from_slice(b"\r\n");
     let upgrades = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    write_fields(
-        out,
-        &parts.headers,
-        if upgrades { &SWITCHING } else { &RESPONSE },
-    );
+    let form = if upgrades { &SWITCHING } else { &RESPONSE };
+    let seen = write_fields(out, &parts.headers, form);
     write_framing(out, outgoing);
+    let keep = if seen.connection && closes(&parts.headers) {
+        Keep::Close
+    } else {
+        keep
+    };
     match keep {
         _ if upgrades => out.extend_from_slice(b"connection: upgrade\r\n"),
         Keep::Silent => {}
@@ -119,10 +121,19 @@ pub(crate) fn write_response(
         Keep::Close => out.extend_from_slice(b"connection: close\r\n"),
     }
     out.extend_from_slice(b"\r\n");
+    keep
 }
 
-/// Append the head of a request.
-pub(crate) fn write_request(out: &mut Vec<u8>, parts: &request::Parts, outgoing: Outgoing) {
+/// Whether the caller wants the connection closed after this response.
+fn closes(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
+}
+
+/// Append the head of a request; whether it asks for an upgrade.
+pub(crate) fn write_request(out: &mut Vec<u8>, parts: &request::Parts, outgoing: Outgoing) -> bool {
     out.reserve(128 + parts.headers.len() * 48);
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
@@ -143,6 +154,7 @@ pub(crate) fn write_request(out: &mut Vec<u8>, parts: &request::Parts, outgoing:
         (false, true) => b"te: trailers\r\nconnection: te\r\n\r\n",
         (true, true) => b"te: trailers\r\nconnection: upgrade, te\r\n\r\n",
     });
+    seen.upgrade
 }
 
 fn write_target(out: &mut Vec<u8>, parts: &request::Parts) {
@@ -197,6 +209,7 @@ struct Seen {
     host: bool,
     upgrade: bool,
     te: bool,
+    connection: bool,
     cookie: bool,
 }
 
@@ -205,8 +218,11 @@ fn write_fields(out: &mut Vec<u8>, headers: &HeaderMap, form: &Form) -> Seen {
     for (name, value) in headers {
         let name = name.as_str();
         match name {
-            "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding"
-            | "content-length" => continue,
+            "keep-alive" | "proxy-connection" | "transfer-encoding" | "content-length" => continue,
+            "connection" => {
+                seen.connection = true;
+                continue;
+            }
             "te" => {
                 seen.te = true;
                 continue;

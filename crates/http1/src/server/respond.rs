@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version, header, response};
+use http::{Response, StatusCode, Version, response};
 use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -27,7 +27,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// CONNECT, the connection is upgraded: see [`Connection::into_parts`].
     ///
     /// # Errors
-    /// The socket failed, the body did, or no request is waiting; the connection is over then.
+    /// The socket failed, the body did, or no request is waiting. The connection is over then,
+    /// unless the body failed before a byte was sent: see [`Connection::is_answerable`].
     pub async fn respond<B>(&mut self, response: Response<B>) -> Result<(), Error>
     where
         B: Body<Data = Bytes>,
@@ -41,6 +42,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         } else {
             body.size_hint().exact()
         };
+        let answered = self.phase;
         let (mut sending, next) = self.begin_response(&parts, exact, &mut out)?;
         drop(parts);
         let mut late = Timer::default();
@@ -52,9 +54,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             }
             sent
         })
-        .await?;
+        .await
+        .inspect_err(|error| {
+            if out.sent() == 0 && matches!(error, Error::Body(_) | Error::Length) {
+                self.phase = answered;
+            }
+        })?;
         self.phase = next;
         Ok(())
+    }
+
+    /// Whether a request waits for its response: also after a response that failed before any
+    /// of it was sent, so that another can take its place.
+    pub fn is_answerable(&self) -> bool {
+        matches!(self.phase, Phase::Respond | Phase::Refused(_))
     }
 
     fn begin_response(
@@ -63,7 +76,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         exact: Option<u64>,
         out: &mut Output,
     ) -> Result<(Sending, Phase), Error> {
-        if !matches!(self.phase, Phase::Respond | Phase::Refused(_)) {
+        if !self.is_answerable() {
             return Err(Error::Gone);
         }
         let answered = std::mem::replace(&mut self.phase, Phase::Shutdown);
@@ -83,20 +96,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let refused = answered != Phase::Respond;
         let upgrades = !refused && self.upgrades(parts.status);
         let owed = std::mem::take(&mut shared.expects) && !shared.decoder.is_done();
+        self.current.keep &= !owed;
+        let current = &self.current;
         let keep = current.keep
             && !refused
-            && !owed
             && !shared.closing
             && shared.fault.is_none()
-            && outgoing != Outgoing::Close
-            && !closes(parts);
+            && outgoing != Outgoing::Close;
         let field = match (keep, current.version) {
             _ if upgrades => Keep::Silent,
             (true, Version::HTTP_10) => Keep::Alive,
             (true, _) => Keep::Silent,
             (false, _) => Keep::Close,
         };
-        write_response(out.small(), parts, outgoing, field);
+        let keep = write_response(out.small(), parts, outgoing, field) != Keep::Close;
         let next = match (upgrades, keep) {
             (true, _) => Phase::Upgraded,
             (false, true) => Phase::Idle,
@@ -142,14 +155,4 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             }
         }
     }
-}
-
-/// Whether the caller wants the connection closed after this response.
-fn closes(parts: &response::Parts) -> bool {
-    parts.headers.get(header::CONNECTION).is_some_and(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-    })
 }

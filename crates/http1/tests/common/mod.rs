@@ -128,3 +128,22 @@ impl<T: Iterator + Unpin> futures_core::Stream for Items<T> {
         std::task::Poll::Ready(self.0.next())
     }
 }
+
+/// A stream out of an iterator that is not ready at `None`.
+pub struct Halting<T>(pub T);
+
+impl<T: Iterator<Item = Option<U>> + Unpin, U> futures_core::Stream for Halting<T> {
+    type Item = U;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<U>> {
+        match self.0.next() {
+            Some(None) => {
+                cx.waker().wake_by_ref();
+                std::task::Poll::Pending
+            }
+            item => std::task::Poll::Ready(item.flatten()),
+        }
+    }
+}
