@@ -50,6 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Other": {
         "operator": "the controllers alone, on any Kubernetes cluster",
         "mesh": "certificates and what each proxy is told",
+        "filter": "filters of the data plane: new, check, test",
         "token": "tokens of service accounts, and the key that signs them",
         "completion": "shell completion for bash, zsh or fish",
         "version": "versions of client, native parts and server",

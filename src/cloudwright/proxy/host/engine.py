@@ -257,7 +257,13 @@ class Engine:
             log.error("at the end of %r: %s", request, describe(error, ""))
 
     async def _finish(self, call: Call) -> None:
-        """The rest of a chain whose next hook waits."""
+        """The rest of a chain whose next hook waits, and its answer."""
+        await self.complete(call)
+        self._done(call)
+        self.wake()
+
+    async def complete(self, call: Call) -> None:
+        """The rest of a chain, whether its hooks wait or not."""
         subject = call.subject
         going = True
         while going and call.index < len(call.chain):
@@ -271,8 +277,6 @@ class Engine:
             except (Exception, HookTimeout) as error:
                 self.limit.due = 0
                 going = call.fail(entry, start, mark, error)
-        self._done(call)
-        self.wake()
 
     async def _one(self, call: Call, entry: Entry, start: int) -> Any:
         """One hook of a chain that waits."""

@@ -23,7 +23,10 @@ class Watch:
         self._inotify = inotify.INotify(nonblocking=True)
         self._end = os.eventfd(0, os.EFD_CLOEXEC)
         mask = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.DELETE | flags.ATTRIB
-        self._inotify.add_watch(str(path), mask | flags.DELETE_SELF | flags.MOVE_SELF)
+        try:
+            self._inotify.add_watch(str(path), mask | flags.DELETE_SELF | flags.MOVE_SELF)
+        except OSError as error:
+            raise OSError(error.errno, "cannot be watched", str(path)) from error
         self._poll = select.poll()
         self._poll.register(self._inotify.fileno(), select.POLLIN)
         self._poll.register(self._end, select.POLLIN)
