@@ -37,6 +37,17 @@ pub(crate) struct Conn<T> {
     timer: Option<Box<Timer>>,
 }
 
+/// Why reading stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// The transport will wake the task, or nothing more comes.
+    Waits,
+    /// There may be more at once; others are to have their turn.
+    More,
+    /// Too much waits to be written.
+    Held,
+}
+
 #[derive(Debug)]
 struct Timer {
     sleep: Pin<Box<Sleep>>,
@@ -91,7 +102,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
     }
 
     fn turn(&mut self, state: &mut State, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        let mut busy = self.poll_input(state, cx);
+        let input = self.poll_input(state, cx);
         if !state.accepts.is_empty() {
             return Poll::Ready(Ok(true));
         }
@@ -110,14 +121,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
                     self.shut = true;
                     break;
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if input == Input::More {
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
             }
         }
         let end = match &state.phase {
             Phase::Failed(error) => Err(error.clone()),
             Phase::Finished => Ok(false),
             _ => {
-                if busy.take().is_some() {
+                if input != Input::Waits {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
@@ -129,29 +145,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
         Poll::Ready(end)
     }
 
-    /// Read and process; `Some` where there may be more to read at once.
-    fn poll_input(&mut self, state: &mut State, cx: &mut Context<'_>) -> Option<()> {
+    /// Read and process as much as is there.
+    fn poll_input(&mut self, state: &mut State, cx: &mut Context<'_>) -> Input {
         for _ in 0..READS {
-            let done = matches!(state.phase, Phase::Failed(_) | Phase::Finished);
-            if done || self.eof || state.out.is_high() {
-                return None;
+            if self.eof || matches!(state.phase, Phase::Failed(_) | Phase::Finished) {
+                return Input::Waits;
+            }
+            if state.out.is_too_much() {
+                return Input::Held;
             }
             match self.process(state) {
                 Ok(missing) if state.accepts.is_empty() => {
                     pool::fill(&mut self.input, missing);
                 }
-                Ok(_) => return Some(()),
+                Ok(_) => return Input::More,
                 Err(fatal) => {
                     state.fail(fatal);
-                    return None;
+                    return Input::Waits;
                 }
             }
             match pin!(self.io.read_buf(&mut self.input)).poll(cx) {
-                Poll::Pending => return None,
+                Poll::Pending => return Input::Waits,
                 Poll::Ready(Ok(0)) => {
                     self.eof = true;
                     self.ended(state);
-                    return None;
+                    return Input::Waits;
                 }
                 Poll::Ready(Ok(_)) => {
                     if let Some(timer) = &mut self.timer {
@@ -161,18 +179,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
                 Poll::Ready(Err(error)) => {
                     self.eof = true;
                     state.fail_with(Error::io(&error));
-                    return None;
+                    return Input::Waits;
                 }
             }
             if let Err(fatal) = self.process(state) {
                 state.fail(fatal);
-                return None;
+                return Input::Waits;
             }
             if !state.accepts.is_empty() {
-                return Some(());
+                return Input::More;
             }
         }
-        Some(())
+        Input::More
     }
 
     /// The peer sends no more.
@@ -305,6 +323,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
+    /// Take these octets as if they had been read.
+    pub(crate) fn feed(&mut self, octets: &[u8]) -> Result<(), Fatal> {
+        let shared = self.shared.clone();
+        let mut state = shared.lock();
+        self.input.extend_from_slice(octets);
+        let end = self.process(&mut state).map(drop);
+        if let Err(fatal) = end {
+            state.fail(fatal);
+        }
+        end
     }
 }
 

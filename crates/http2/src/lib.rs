@@ -25,6 +25,8 @@ pub mod server;
 mod settings;
 mod share;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Initiator};
 pub use protocol::Protocol;

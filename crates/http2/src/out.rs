@@ -10,8 +10,12 @@ use tokio::io::AsyncWrite;
 
 /// Bodies of at least this many octets are referenced, smaller ones copied.
 const REFERENCE: usize = 4096;
-/// While more than this waits, bodies stay with their streams and nothing more is read.
-pub(crate) const HIGH_WATER: usize = 128 * 1024;
+/// While more than this waits, bodies stay with their streams.
+const HIGH_WATER: usize = 128 * 1024;
+/// While more than this waits, nothing more is read: the peer makes us answer and does not take
+/// the answers. Bodies alone never come here, or two ends that both wait to write would wait for
+/// ever.
+const TOO_MUCH: usize = HIGH_WATER + (1 << 20);
 /// A drained buffer larger than this is given back.
 const KEEP: usize = 32 * 1024;
 const SLICES: usize = 32;
@@ -41,6 +45,11 @@ impl Out {
     /// Whether bodies should wait.
     pub(crate) fn is_high(&self) -> bool {
         self.len() > HIGH_WATER
+    }
+
+    /// Whether reading should wait.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.len() > TOO_MUCH
     }
 
     /// Append a body.

@@ -16,9 +16,12 @@ thread_local! {
 
 /// Make sure that `buffer` can take a large read.
 pub(crate) fn fill(buffer: &mut BytesMut, more: usize) {
-    if buffer.is_empty() && buffer.capacity() < SIZE && more <= SIZE {
-        let pooled = POOL.with_borrow_mut(Vec::pop);
-        *buffer = pooled.unwrap_or_default();
+    if buffer.capacity() < SIZE
+        && buffer.len() <= SMALL
+        && let Some(mut pooled) = POOL.with_borrow_mut(Vec::pop)
+    {
+        pooled.extend_from_slice(buffer);
+        *buffer = pooled;
     }
     if buffer.capacity() - buffer.len() < more.max(SIZE / 2) {
         buffer.reserve(more.max(SIZE));

@@ -232,6 +232,29 @@ impl State {
     }
 }
 
+#[cfg(test)]
+impl State {
+    /// All that a peer can bring about, as text.
+    pub(crate) fn describe(&mut self) -> String {
+        let requests = format!("{:?}", self.accepts);
+        let mut text = format!("{:?} {requests} {:?}", self.phase, self.out);
+        for key in self.streams.keys() {
+            let Some(stream) = self.streams.get(key) else {
+                continue;
+            };
+            let mut data = Vec::new();
+            while let Some(event) = stream.events.pop() {
+                match event {
+                    stream::Event::Data(part) => data.extend_from_slice(&part),
+                    other => text.push_str(&format!("{other:?}")),
+                }
+            }
+            text.push_str(&format!("{stream:?} {data:?}\n"));
+        }
+        text
+    }
+}
+
 /// All open streams may be cancelled at once without being called an attack.
 fn allowances(config: &Config) -> Allowances {
     let mut allowed = config.allowances;

@@ -100,6 +100,10 @@ impl State {
         if end {
             stream.send = Send::Ending;
         }
+        if length == 0 && !stream.bodies.is_empty() {
+            // What waits already will carry the end.
+            return Ok(());
+        }
         stream.buffered += length;
         stream.bodies.push(data);
         self.buffered += length;

@@ -81,7 +81,11 @@ impl State {
             return;
         };
         let waits = stream.send_task.is_some();
-        let sends = stream.buffered > 0 && stream.send_window > 0;
+        // An empty body that ends the stream needs no window.
+        let sends = match stream.bodies.front() {
+            Some(body) => body.is_empty() || stream.send_window > 0,
+            None => false,
+        };
         if sends && !std::mem::replace(&mut stream.in_round, true) {
             self.round.push_back(key);
         }
