@@ -58,6 +58,9 @@ fn bad_domain(domain: &str) -> Option<String> {
 fn listener(one: &Listener, resources: &Resources, problems: &mut Vec<ConfigError>) {
     let place = format!("listener {:?}", one.name);
     let mut bad = |reason: String| problems.push(ConfigError::new(&place, reason));
+    if one.limits.max_rate.is_nan() || one.limits.max_rate <= 0.0 {
+        bad("limits.max_rate: more than 0".into());
+    }
     if matches!(one.address, crate::Address::Name(..)) {
         bad(format!(
             "address {} is a name: an IP address is needed",

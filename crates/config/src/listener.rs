@@ -40,7 +40,7 @@ pub struct ListenerTls {
 }
 
 /// Limits of HTTP clients.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpLimits {
     /// Time for the head of a request (slowloris).
@@ -65,6 +65,10 @@ pub struct HttpLimits {
     pub keepalive_timeout: Duration,
     /// Body bytes kept for another attempt.
     pub replay_bytes: u32,
+    /// Requests per second that the listener takes.
+    pub max_rate: f64,
+    /// Paths with `%2F` or `%5C` are answered 400: applications may take them for slashes.
+    pub refuse_escaped_slashes: bool,
 }
 
 impl Default for HttpLimits {
@@ -79,12 +83,14 @@ impl Default for HttpLimits {
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(5),
             replay_bytes: 64 * 1024,
+            max_rate: 1_000_000.0,
+            refuse_escaped_slashes: false,
         }
     }
 }
 
 /// An address that is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub name: Arc<str>,

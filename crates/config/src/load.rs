@@ -58,6 +58,17 @@ pub fn from_file(file: &Path) -> Result<Resources, Vec<ConfigError>> {
     from_text(&text, &source)
 }
 
+/// Reads any document, YAML or JSON, without knowing what is in it.
+///
+/// # Errors
+/// What is wrong with it, with file, line and column.
+pub fn document<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
+    let source = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|why| ConfigError::new("", format!("cannot read: {why}")).of(&source))?;
+    serde_saphyr::from_str(&text).map_err(|why| syntax(&why, &source))
+}
+
 /// Reads and checks `text`; JSON is YAML too.
 ///
 /// # Errors

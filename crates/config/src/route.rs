@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     duration,
+    guard::Guard,
     matching::Match,
     policy::{Fault, HashKey, HeaderEdits, Hedge, Mirror, Retry, Rewrite},
 };
@@ -89,6 +90,8 @@ pub struct Route {
     pub response_headers: HeaderEdits,
     #[serde(default)]
     pub fault: Option<Fault>,
+    #[serde(default)]
+    pub guard: Guard,
 }
 
 /// Routes of some domains.
@@ -104,6 +107,8 @@ pub struct VirtualHost {
     pub request_headers: HeaderEdits,
     #[serde(default)]
     pub response_headers: HeaderEdits,
+    #[serde(default)]
+    pub guard: Guard,
 }
 
 /// Virtual hosts of a listener.

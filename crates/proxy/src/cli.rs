@@ -1,16 +1,24 @@
 //! The command line of both roles.
 use std::path::{Path, PathBuf};
 
+use cloudwright_xds::Control;
+
 use crate::{
     bootstrap::{Bootstrap, Role},
     plane::state::State,
-    run::{run, run_file},
+    run::{Origin, run, run_plane},
     snapshot::Snapshot,
     tls,
 };
 
 const FAILED: i32 = 1;
 const WRONG_USAGE: i32 = 2;
+
+/// Where listeners, routes and clusters come from.
+enum Config {
+    File(PathBuf),
+    Control(PathBuf),
+}
 
 /// What the words ask for.
 enum Asked {
@@ -22,7 +30,7 @@ enum Asked {
     },
     /// What a configuration file says.
     File {
-        config: PathBuf,
+        config: Config,
         access_log: String,
         admin: Option<PathBuf>,
         validate: bool,
@@ -31,10 +39,13 @@ enum Asked {
 
 fn help(role: &str) -> String {
     format!(
-        "usage: cloudwright-native {role} run -c FILE [--validate] [--access-log FILE] [--admin SOCKET]\n\
+        "usage: cloudwright-native {role} run (-c | --control) FILE [--validate] [--access-log FILE] [--admin SOCKET]\n\
          \x20      cloudwright-native {role} --bootstrap FILE [--validate]\n\n\
          \x20 -c, --config FILE  listeners, routes, clusters, endpoints, secrets (YAML or JSON);\n\
          \x20                    read again when it changes\n\
+         \x20 --control FILE     the same by xDS: server, node and TLS of the control plane (YAML or JSON);\n\
+         \x20                    instead of -c\n\
+         \x20 --control FILE     the same by xDS: server, node, TLS (YAML or JSON); instead of -c\n\
          \x20 --access-log FILE  JSON lines; - is standard output, off is none (the default)\n\
          \x20 --admin SOCKET     Unix socket with /ready /config /clusters /metrics /drain\n\
          \x20 --bootstrap FILE   a proxy of the mesh: who it is and where its files are (JSON)\n\
@@ -46,7 +57,7 @@ fn help(role: &str) -> String {
 
 fn parse(args: &[String]) -> Result<Asked, String> {
     let (mut bootstrap, mut config, mut validate) = (None, None, false);
-    let mut admin = None;
+    let (mut admin, mut control) = (None, None);
     let mut access_log = "off".to_owned();
     let args = match args {
         [first, rest @ ..] if first == "run" => rest,
@@ -67,11 +78,17 @@ fn parse(args: &[String]) -> Result<Asked, String> {
             "--validate" => validate = true,
             "--bootstrap" => bootstrap = Some(PathBuf::from(needed("a file")?)),
             "--config" | "-c" => config = Some(PathBuf::from(needed("a file")?)),
+            "--control" => control = Some(PathBuf::from(needed("a file")?)),
             "--access-log" => access_log = needed("a file, - or off")?,
             "--admin" => admin = Some(PathBuf::from(needed("a path")?)),
             other => return Err(format!("unknown option {other:?}")),
         }
     }
+    let config = match (config, control) {
+        (Some(_), Some(_)) => return Err("either -c FILE or --control FILE, not both".to_owned()),
+        (Some(file), None) => Some(Config::File(file)),
+        (None, control) => control.map(Config::Control),
+    };
     match (bootstrap, config) {
         (Some(bootstrap), None) => Ok(Asked::Mesh {
             bootstrap,
@@ -83,8 +100,8 @@ fn parse(args: &[String]) -> Result<Asked, String> {
             admin,
             validate,
         }),
-        (None, None) => Err("-c FILE or --bootstrap FILE is needed".to_owned()),
-        _ => Err("either -c FILE or --bootstrap FILE, not both".to_owned()),
+        (None, None) => Err("-c FILE, --control FILE or --bootstrap FILE is needed".to_owned()),
+        _ => Err("--bootstrap FILE stands alone".to_owned()),
     }
 }
 
@@ -115,17 +132,24 @@ pub fn main(role: &str, args: &[String]) -> i32 {
         },
         Ok(Asked::File {
             config, validate, ..
-        }) if validate => check(&config),
+        }) if validate => match &config {
+            Config::File(file) if check_quietly(file) => valid(file),
+            Config::Control(file) if control(file).is_some() => valid(file),
+            _ => WRONG_USAGE,
+        },
         Ok(Asked::File {
             config,
             access_log,
             admin,
             ..
         }) => {
-            if check_quietly(&config) {
-                drive(run_file(config, &access_log, admin))
-            } else {
-                WRONG_USAGE
+            let origin = match config {
+                Config::File(file) => check_quietly(&file).then_some(Origin::File(file)),
+                Config::Control(file) => control(&file).map(Origin::Control),
+            };
+            match origin {
+                Some(origin) => drive(run_plane(origin, &access_log, admin)),
+                None => WRONG_USAGE,
             }
         }
     }
@@ -177,12 +201,19 @@ fn check_quietly(file: &Path) -> bool {
     }
 }
 
-fn check(file: &Path) -> i32 {
-    if check_quietly(file) {
-        eprintln!("{}: valid", file.display());
-        0
-    } else {
-        WRONG_USAGE
+fn valid(file: &Path) -> i32 {
+    eprintln!("{}: valid", file.display());
+    0
+}
+
+/// Reads how to reach the control plane.
+fn control(file: &Path) -> Option<Box<Control>> {
+    match cloudwright_config::load::document(file) {
+        Ok(control) => Some(Box::new(control)),
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            None
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub struct Refusal {
     pub status: StatusCode,
     pub reason: &'static str,
     pub message: String,
+    /// When another try is worth while.
+    pub retry_after: Option<std::time::Duration>,
 }
 
 impl Refusal {
@@ -18,6 +20,7 @@ impl Refusal {
             status,
             reason,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -60,12 +63,24 @@ impl Refusal {
             response.headers_mut().insert(header::CONTENT_TYPE, json);
             response
         };
+        if let Some(after) = self.retry_after {
+            let headers = response.headers_mut();
+            let seconds = after.as_nanos().div_ceil(1_000_000_000).max(1);
+            headers.insert(header::RETRY_AFTER, number(seconds));
+            if grpc {
+                headers.insert("grpc-retry-pushback-ms", number(after.as_millis().max(1)));
+            }
+        }
         response.headers_mut().insert(
             "x-cloudwright-reason",
             HeaderValue::from_static(self.reason),
         );
         response
     }
+}
+
+fn number(value: u128) -> HeaderValue {
+    HeaderValue::from(u64::try_from(value).unwrap_or(u64::MAX))
 }
 
 /// The gRPC code for an HTTP status of a proxy.
@@ -76,7 +91,7 @@ fn grpc_status(status: StatusCode) -> &'static str {
         403 => "7",
         404 => "12",
         408 | 504 => "4",
-        413 | 431 => "8",
+        413 | 429 | 431 => "8",
         _ => "14",
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use cloudwright_xds::Control;
 use tokio::{
     net::UdpSocket,
     signal::unix::{SignalKind, signal},
@@ -75,8 +76,16 @@ async fn stop(proxy: &Arc<Proxy>) {
     let _ = tokio::time::timeout(CLOSE, proxy.log.flush()).await;
 }
 
-/// Runs what the configuration at `file` says until SIGTERM or SIGINT.
-pub async fn run_file(file: PathBuf, log: &str, admin: Option<PathBuf>) -> Result<(), String> {
+/// Where a proxy's configuration comes from.
+pub enum Origin {
+    /// A file that is read again when it changes.
+    File(PathBuf),
+    /// A control plane.
+    Control(Box<Control>),
+}
+
+/// Runs what `origin` says until SIGTERM or SIGINT.
+pub async fn run_plane(origin: Origin, log: &str, admin: Option<PathBuf>) -> Result<(), String> {
     let shared = Shared::new(log).map_err(|error| format!("access log {log}: {error}"))?;
     let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
@@ -89,7 +98,13 @@ pub async fn run_file(file: PathBuf, log: &str, admin: Option<PathBuf>) -> Resul
     let end = async {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let result = plane::file::run(Arc::clone(&shared), file, end).await;
+    let result = match origin {
+        Origin::File(file) => plane::file::run(Arc::clone(&shared), file, end).await,
+        Origin::Control(control) => {
+            plane::control::run(Arc::clone(&shared), *control, end).await;
+            Ok(())
+        }
+    };
     tasks.shutdown().await;
     if let Some(path) = &admin {
         let _ = std::fs::remove_file(path); // Gone already is as good.

@@ -7,6 +7,7 @@ use std::{
 
 use cloudwright_config::cluster::Protocol;
 use cloudwright_http1::client;
+use cloudwright_http2 as http2;
 use http::{Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 
@@ -154,7 +155,7 @@ async fn http1(
 
 async fn http2_stream(place: &Place, parts: Parts, body: Body) -> Result<Response<Body>, Failure> {
     let mut sender = place.conn.sender.clone();
-    let failure = |error: &h2::Error, request| Failure {
+    let failure = |error: &http2::Error, request| Failure {
         failed: classify(error),
         message: error.to_string(),
         request,
@@ -209,10 +210,8 @@ async fn http2_stream(place: &Place, parts: Parts, body: Body) -> Result<Respons
 }
 
 /// What an error of HTTP/2 says about the fate of the request.
-fn classify(error: &h2::Error) -> Failed {
-    // Streams above the last one that the peer's GOAWAY names were never looked at.
-    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    if error.is_remote() && (error.is_go_away() || refused) {
+fn classify(error: &http2::Error) -> Failed {
+    if error.is_unprocessed() {
         Failed::Unprocessed
     } else {
         Failed::Reset

@@ -6,6 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use cloudwright_http1 as http1;
+use cloudwright_http2 as http2;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{finish::Finish, pump::Pump, replay::Reader};
@@ -16,7 +17,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes and trailers of an HTTP/2 stream.
 pub struct Stream {
-    stream: h2::RecvStream,
+    stream: http2::RecvStream,
     data_ended: bool,
     ended: bool,
 }
@@ -24,7 +25,7 @@ pub struct Stream {
 impl Stream {
     /// The body of a message that came on `stream`.
     #[must_use]
-    pub fn new(stream: h2::RecvStream) -> Self {
+    pub fn new(stream: http2::RecvStream) -> Self {
         let ended = stream.is_end_stream();
         Self {
             stream,
@@ -33,7 +34,7 @@ impl Stream {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, http2::Error>>> {
         if self.ended {
             return Poll::Ready(None);
         }

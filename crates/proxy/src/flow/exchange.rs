@@ -26,7 +26,12 @@ use crate::{
     plane::{shared::Shared, state::Served},
     respond::Refusal,
     router::has_dot_segment,
-    routing::{edits, rule::Rule, table::Host},
+    routing::{
+        edits,
+        guarding::{self, Passed},
+        rule::Rule,
+        table::Host,
+    },
     upstream::hashing::hash,
 };
 
@@ -94,6 +99,14 @@ pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
         Err(refusal) => return work.refuse(client, &refusal),
     };
     work.facts.rule = Some(Arc::clone(&rule));
+    let mut passed = Passed::default();
+    if host.guard.is_some() || rule.guard.is_some() {
+        let guards = (host.guard.as_ref(), rule.guard.as_ref());
+        match guarding::ask(client, guards.0, guards.1, &rule.label, &mut parts).await {
+            Ok(found) => passed = found,
+            Err(refusal) => return work.guarded(client, &refusal, &parts),
+        }
+    }
     host.request_edits.apply(&mut parts.headers);
     rule.request_edits.apply(&mut parts.headers);
     if let Some(fault) = &rule.config.fault
@@ -106,6 +119,7 @@ pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
         Action::Redirect(redirect) => work.redirect(client, redirect, &parts),
         Action::Forward(_) => forward(client, work, &rule, parts, body).await,
     };
+    passed.annotate(response.headers_mut());
     if !rule.response_edits.is_empty() {
         rule.response_edits.apply(response.headers_mut());
     }
@@ -124,6 +138,17 @@ fn route(client: &Client, parts: &Parts) -> Result<(Arc<Host>, Arc<Rule>), Refus
             text,
         ));
     }
+    if let Err(wait) = client.served.admit(client.shared.state.now_ns()) {
+        let text = "this listener takes no more requests now";
+        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
+        refusal.retry_after = Some(std::time::Duration::from_nanos(wait));
+        return Err(refusal);
+    }
+    let strict = client.served.config.load().limits.refuse_escaped_slashes;
+    if strict && has_escaped_slash(parts.uri.path()) {
+        let text = "the path has escaped slashes";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_path", text));
+    }
     if has_dot_segment(parts.uri.path()) {
         let text = "the path has . or .. segments";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_path", text));
@@ -136,6 +161,17 @@ fn route(client: &Client, parts: &Parts) -> Result<(Arc<Host>, Arc<Rule>), Refus
             Err(Refusal::new(StatusCode::NOT_FOUND, "no_route", text))
         }
     }
+}
+
+/// `%2F` or `%5C`, which an application may take for a slash.
+fn has_escaped_slash(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|three| {
+        three.first() == Some(&b'%')
+            && matches!(
+                three.get(1..),
+                Some([b'2', b'f' | b'F'] | [b'5', b'c' | b'C'])
+            )
+    })
 }
 
 async fn inject(fault: &Fault) -> Option<Refusal> {
@@ -352,6 +388,18 @@ impl Work {
     fn refuse(mut self, client: &Client, refusal: &Refusal) -> Response<Body> {
         self.facts.flags = refusal.reason;
         let response = refusal.message_for(self.grpc).map(Body::full);
+        self.finish(client, response, None)
+    }
+
+    /// The no of a guard.
+    fn guarded(
+        mut self,
+        client: &Client,
+        refusal: &cloudwright_guard::Refusal,
+        parts: &Parts,
+    ) -> Response<Body> {
+        self.facts.flags = refusal.reason.word();
+        let response = refusal.response(&parts.headers).map(Body::full);
         self.finish(client, response, None)
     }
 

@@ -118,6 +118,13 @@ impl Outgoing<'_> {
             let text = format!("{} has {most} requests already", self.cluster.name);
             return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "overflow", text));
         }
+        if let Err(wait) = self.cluster.admit(&settings, self.shared.state.now_ns()) {
+            bump(&self.shared.counters.overloaded);
+            let text = format!("{} takes no more requests now", self.cluster.name);
+            let mut refused = refused(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text);
+            refused.refusal.retry_after = Some(Duration::from_nanos(wait));
+            return Err(refused);
+        }
         match &self.config.hedge {
             Some(hedge) if body.is_end_stream() => self.hedged(&settings, hedge, &parts).await,
             _ => self.attempts(&settings, parts, body).await,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, SendStream};
+use cloudwright_http2::{self as http2, Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body as _;
 
@@ -13,7 +13,7 @@ use super::body::{Body, BoxError};
 
 /// A body on its way.
 pub struct Pump {
-    stream: SendStream<Bytes>,
+    stream: SendStream,
     body: Option<Body>,
     /// Taken from the body, not yet sent.
     data: Bytes,
@@ -27,7 +27,7 @@ pub enum PumpError {
     #[error("the stream was reset: {0}")]
     Reset(Reason),
     #[error("HTTP/2: {0}")]
-    Http2(#[from] h2::Error),
+    Http2(#[from] http2::Error),
     #[error("{0}")]
     Body(BoxError),
 }
@@ -35,7 +35,7 @@ pub enum PumpError {
 impl Pump {
     /// Sends `body` on `stream`.
     #[must_use]
-    pub fn new(stream: SendStream<Bytes>, body: Body) -> Self {
+    pub fn new(stream: SendStream, body: Body) -> Self {
         Self {
             stream,
             body: Some(body),
@@ -47,7 +47,7 @@ impl Pump {
 
     /// For a message that has no body.
     #[must_use]
-    pub fn ended(stream: SendStream<Bytes>) -> Self {
+    pub fn ended(stream: SendStream) -> Self {
         Self {
             stream,
             body: None,

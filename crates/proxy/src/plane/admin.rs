@@ -107,6 +107,10 @@ fn ready(shared: &Shared) -> Response<Body> {
             &json!({"reasons": ["draining"]}),
         );
     }
+    if shared.counters.config_applied.load(Relaxed) == 0 {
+        let reasons = json!({"reasons": ["nothing came from the control plane yet"]});
+        return json(StatusCode::SERVICE_UNAVAILABLE, &reasons);
+    }
     json(StatusCode::OK, &json!({"ready": true}))
 }
 
@@ -118,6 +122,7 @@ fn config(shared: &Shared) -> Value {
         "clusters": resources.clusters,
         "assignments": resources.assignments,
         "secrets": resources.secrets,
+        "control": shared.control.get().map(|handle| json!(handle.status())),
     })
 }
 

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use cloudwright_config::listener::{HttpLimits, Protocol};
 use cloudwright_http1 as http1;
-use h2::Reason;
+use cloudwright_http2::{self as http2, Reason};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::{
@@ -65,7 +65,7 @@ pub async fn serve(shared: Arc<Shared>, served: Arc<Served>, tcp: TcpStream, pee
     match (protocol, http2) {
         (Protocol::Http1, _) => serve_http1(client, io, Bytes::new(), &limits).await,
         (Protocol::Http2, _) | (_, Some(true)) => {
-            serve_http2(client, Rewind::new(io, Bytes::new()), &limits).await;
+            serve_http2(client, io, Bytes::new(), &limits).await;
         }
         (_, Some(false)) => serve_http1(client, io, Bytes::new(), &limits).await,
         (_, None) => {
@@ -74,7 +74,7 @@ pub async fn serve(shared: Arc<Shared>, served: Arc<Served>, tcp: TcpStream, pee
                 return;
             };
             if http2 {
-                serve_http2(client, Rewind::new(io, first), &limits).await;
+                serve_http2(client, io, first, &limits).await;
             } else {
                 serve_http1(client, io, first, &limits).await;
             }
@@ -252,19 +252,16 @@ async fn upgrade(mut conn: http1::server::Connection<Io>, response: Response<Bod
     }
 }
 
-async fn serve_http2(client: Client, io: Rewind, limits: &HttpLimits) {
-    let mut builder = h2::server::Builder::new();
+async fn serve_http2(client: Client, io: Io, first: Bytes, limits: &HttpLimits) {
+    let mut builder = http2::server::Builder::new();
     builder
         .initial_window_size(256 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
         .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(limits.max_header_bytes);
+        .max_header_list_size(limits.max_header_bytes)
+        .keep_alive(limits.keepalive, limits.keepalive_timeout);
     let shared = Arc::clone(&client.shared);
-    let shaken = tokio::time::timeout(HANDSHAKE, builder.handshake::<_, Bytes>(io)).await;
-    let Ok(Ok(mut conn)) = shaken else {
-        client.shared.fault("preface");
-        return;
-    };
+    let mut conn = builder.serve(io, first);
     let client = Arc::new(client);
     let mut leaving = pin!(shared.drain.reached(Phase::Draining));
     let mut left = false;
@@ -283,8 +280,8 @@ async fn serve_http2(client: Client, io: Rewind, limits: &HttpLimits) {
                 tokio::spawn(stream(Arc::clone(&client), request, respond));
             }
             Some(Some(Err(error))) => {
-                if error.is_go_away() || error.is_reset() {
-                    client.shared.fault("http2");
+                if !error.is_io() {
+                    client.shared.fault(error.cause());
                 }
                 break;
             }
@@ -296,8 +293,8 @@ async fn serve_http2(client: Client, io: Rewind, limits: &HttpLimits) {
 /// One stream of an HTTP/2 connection.
 async fn stream(
     client: Arc<Client>,
-    request: Request<h2::RecvStream>,
-    mut respond: h2::server::SendResponse<Bytes>,
+    request: Request<http2::RecvStream>,
+    mut respond: http2::server::SendResponse,
 ) {
     let request = request.map(|stream| Body::from(Source::Stream(Stream::new(stream))));
     let answered = {

@@ -7,9 +7,10 @@
 //! | `shared` | what all of them share |
 //! | `keeping` | what goes on without requests: names resolved, endpoints asked, ejections ended |
 //! | `admin` | the socket for whoever runs the proxy |
-//! | `file` | resources from a file that is read again when it changes |
+//! | `file` `control` | resources from a file that is read again when it changes; by xDS |
 pub mod admin;
 pub mod connection;
+pub mod control;
 pub mod file;
 pub mod keeping;
 pub mod listening;

@@ -1,6 +1,6 @@
 //! What every connection and request of a process shares.
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -36,6 +36,8 @@ pub struct Shared {
     pub unrouted: Series,
     pub log: Arc<AccessLog>,
     pub drain: Arc<Drain>,
+    /// The stream to the control plane, where there is one.
+    pub control: OnceLock<cloudwright_xds::Handle>,
 }
 
 impl Shared {
@@ -51,6 +53,7 @@ impl Shared {
             unrouted: Series::default(),
             log: Arc::new(AccessLog::open(target)?),
             drain: Arc::new(Drain::default()),
+            control: OnceLock::new(),
         }))
     }
 

@@ -13,6 +13,8 @@ use cloudwright_config::{
     Cluster as ClusterConfig, ConfigError, Discovery, Listener, Resources, listener::Protocol,
 };
 
+use cloudwright_guard::{Bucket, Limiter, Pace, Take};
+
 use crate::{
     credentials::{ClientTls, Material, ServerTls, server::Offers},
     routing::{Table, rule::Resolver},
@@ -26,6 +28,30 @@ pub struct Served {
     pub table: ArcSwap<Table>,
     pub tls: ArcSwapOption<ServerTls>,
     pub cluster: ArcSwapOption<Cluster>,
+    bucket: Bucket,
+}
+
+impl Served {
+    /// Whether the listener takes one more request now; else nanoseconds until it may.
+    ///
+    /// # Errors
+    /// The nanoseconds.
+    pub fn admit(&self, now_ns: u64) -> Result<(), u64> {
+        match self
+            .bucket
+            .take(&pace(self.config.load().limits.max_rate), 1, now_ns)
+        {
+            Take::Granted => Ok(()),
+            Take::Wait(ns) => Err(ns),
+        }
+    }
+}
+
+/// A rate with a burst of a tenth of a second.
+#[must_use]
+pub fn pace(rate: f64) -> Pace {
+    // A positive number, cut to what fits.
+    Pace::new(rate, (rate / 10.0).clamp(1.0, 1e9) as u64)
 }
 
 #[derive(Default)]
@@ -36,6 +62,7 @@ struct Inner {
     clusters: HashMap<Arc<str>, Arc<Cluster>>,
     listeners: HashMap<Arc<str>, Arc<Served>>,
     series: Registry,
+    limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
 }
 
 /// What changed with a set.
@@ -115,6 +142,21 @@ impl Resolver for Names<'_> {
     fn series(&mut self, label: &Arc<str>) -> Arc<Series> {
         self.old.series.get(label)
     }
+
+    fn limiter(&mut self, label: &Arc<str>, made: Limiter) -> Arc<Limiter> {
+        let mut all = self
+            .old
+            .limiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let made = match all.get(label) {
+            Some(old) => made.continuing(old),
+            None => made,
+        };
+        let made = Arc::new(made);
+        all.insert(Arc::clone(label), Arc::clone(&made));
+        made
+    }
 }
 
 fn materials(new: &Resources, old: &Inner, again: bool) -> Result<Materials, ConfigError> {
@@ -146,6 +188,12 @@ impl State {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Nanoseconds since the start.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// What is in force.
@@ -398,6 +446,7 @@ impl Staged {
                         tls: ArcSwapOption::new(tls),
                         cluster: ArcSwapOption::new(cluster.cloned()),
                         config: ArcSwap::new(Arc::clone(&config)),
+                        bucket: Bucket::default(),
                     });
                     inner
                         .listeners

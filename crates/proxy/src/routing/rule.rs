@@ -5,9 +5,10 @@ use cloudwright_config::{
     Action as ConfigAction, ConfigError, Forward as ConfigForward, Route,
     matching::{Condition, ValueMatch},
 };
+use cloudwright_guard::Limiter;
 use http::{HeaderName, Method, request::Parts};
 
-use super::edits::Edits;
+use super::{edits::Edits, guarding::Guard};
 use crate::{headers, telemetry::Series, upstream::Cluster};
 
 /// Finds what names mean while rules are prepared.
@@ -16,6 +17,8 @@ pub trait Resolver {
     fn cluster(&mut self, name: &Arc<str>) -> Arc<Cluster>;
     /// The numbers of a route.
     fn series(&mut self, label: &Arc<str>) -> Arc<Series>;
+    /// The limits of a route or virtual host, which go on with the buckets they had.
+    fn limiter(&mut self, label: &Arc<str>, made: Limiter) -> Arc<Limiter>;
 }
 
 /// Where a request is sent.
@@ -66,6 +69,7 @@ pub struct Rule {
     pub request_edits: Edits,
     pub response_edits: Edits,
     pub series: Arc<Series>,
+    pub guard: Option<Guard>,
     methods: Vec<Method>,
     headers: Vec<(HeaderName, ValueMatch, bool)>,
 }
@@ -123,6 +127,7 @@ impl Rule {
             request_edits: Edits::new(&config.request_headers)?,
             response_edits: Edits::new(&config.response_headers)?,
             series: resolver.series(&label),
+            guard: Guard::new(&config.guard, &label, resolver)?,
             label,
             methods,
             headers: conditions(&config.matches.headers)?,

@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::{
     edits::Edits,
+    guarding::Guard,
     index::Index,
     rule::{Resolver, Rule},
 };
@@ -15,6 +16,7 @@ use crate::router::canonical_host;
 pub struct Host {
     pub request_edits: Edits,
     pub response_edits: Edits,
+    pub guard: Option<Guard>,
     index: Index,
     rules: Vec<Arc<Rule>>,
 }
@@ -37,6 +39,11 @@ impl Host {
         Ok(Self {
             request_edits: Edits::new(&config.request_headers)?,
             response_edits: Edits::new(&config.response_headers)?,
+            guard: Guard::new(
+                &config.guard,
+                &format!("host {}", config.name).into(),
+                resolver,
+            )?,
             index,
             rules,
         })
@@ -152,6 +159,8 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudwright_guard::Limiter;
+
     use crate::{telemetry::Series, upstream::Cluster};
 
     struct Names;
@@ -162,6 +171,9 @@ mod tests {
         }
         fn series(&mut self, _: &Arc<str>) -> Arc<Series> {
             Arc::default()
+        }
+        fn limiter(&mut self, _: &Arc<str>, made: Limiter) -> Arc<Limiter> {
+            Arc::new(made)
         }
     }
 

@@ -11,6 +11,8 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudwright_config::{Cluster as Config, Endpoint as Model};
 
+use cloudwright_guard::{Bucket, Take};
+
 use super::{
     Endpoint,
     breaker::Load,
@@ -35,6 +37,7 @@ pub struct Cluster {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     view: ArcSwap<View>,
     turn: AtomicU64,
+    bucket: Bucket,
 }
 
 impl Cluster {
@@ -48,6 +51,7 @@ impl Cluster {
             endpoints: ArcSwap::default(),
             view: ArcSwap::default(),
             turn: AtomicU64::new(fastrand::u64(..1 << 16)),
+            bucket: Bucket::default(),
         }
     }
 
@@ -139,6 +143,23 @@ impl Cluster {
             tried,
         };
         pick::pick(&self.view.load(), &settings.as_ref()?.config, &draw)
+    }
+
+    /// Whether its own limit lets one more request through now; else nanoseconds until it may.
+    ///
+    /// # Errors
+    /// The nanoseconds.
+    pub fn admit(&self, settings: &Settings, now_ns: u64) -> Result<(), u64> {
+        let Some(rate) = settings.config.max_rate else {
+            return Ok(());
+        };
+        match self
+            .bucket
+            .take(&crate::plane::state::pace(rate), 1, now_ns)
+        {
+            Take::Granted => Ok(()),
+            Take::Wait(ns) => Err(ns),
+        }
     }
 
     /// Notes what came of a request, and ejects the endpoint when it is time to.

@@ -9,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use cloudwright_http1::client;
-use h2::client::SendRequest;
+use cloudwright_http2::{self as http2, client::SendRequest};
 
 use super::{
     Endpoint,
@@ -20,11 +19,12 @@ use super::{
 };
 use crate::io::Io;
 
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
+
 /// An HTTP/2 connection.
 pub struct Conn {
-    pub sender: SendRequest<Bytes>,
+    pub sender: SendRequest,
     streams: AtomicU32,
-    closed: Arc<AtomicBool>,
     generation: u64,
     used: Mutex<Instant>,
 }
@@ -111,7 +111,7 @@ impl Pool {
         drop(idle);
         lock(&inner.conns).retain(|conn| {
             let busy = conn.streams.load(Ordering::Relaxed) > 0;
-            !conn.closed.load(Ordering::Relaxed)
+            !conn.sender.is_closed()
                 && conn.generation == now
                 && (busy || lock(&conn.used).elapsed() < limit)
         });
@@ -145,7 +145,7 @@ impl Pool {
     fn best(&self, settings: &Settings) -> Option<Place> {
         let now = generation(settings);
         let mut conns = lock(&self.inner().conns);
-        conns.retain(|one| one.generation == now && !one.closed.load(Ordering::Relaxed));
+        conns.retain(|one| one.generation == now && !one.sender.is_closed());
         let most = usize::try_from(settings.config.max_connections_per_endpoint);
         let full = conns.len() >= most.unwrap_or(usize::MAX);
         let conn = conns
@@ -179,7 +179,7 @@ impl Pool {
             }
             let dialed = dial(endpoint, settings, false).await?;
             if dialed.http2 {
-                return self.begin(dialed.io, settings).await.map(Lent::Http2);
+                return Ok(Lent::Http2(self.begin(dialed.io, settings)));
             }
             return Ok(Lent::Http1(fresh(dialed.io)));
         }
@@ -199,7 +199,7 @@ impl Pool {
         let made = async {
             let dialed = dial(endpoint, settings, true).await?;
             if dialed.http2 {
-                return self.begin(dialed.io, settings).await.map(Lent::Http2);
+                return Ok(Lent::Http2(self.begin(dialed.io, settings)));
             }
             inner.http1_only.store(true, Ordering::Relaxed);
             Ok(Lent::Http1(fresh(dialed.io)))
@@ -208,42 +208,34 @@ impl Pool {
         *last = made
             .as_ref()
             .err()
-            .map(|error| (Instant::now(), error.clone()));
+            .map(|error: &DialError| (Instant::now(), error.clone()));
         made
     }
 
-    async fn begin(&self, io: Io, settings: &Settings) -> Result<Place, DialError> {
-        let failed = |error: h2::Error| {
-            DialError::Tls(
-                cloudwright_config::Address::Name("".into(), 0),
-                error.to_string(),
-            )
-        };
-        let (sender, connection) = h2::client::Builder::new()
+    fn begin(&self, io: Io, settings: &Settings) -> Place {
+        let mut builder = http2::client::Builder::new();
+        builder
             .initial_window_size(256 * 1024)
-            .initial_connection_window_size(4 * 1024 * 1024)
-            .enable_push(false)
-            .handshake::<_, Bytes>(io)
-            .await
-            .map_err(failed)?;
-        let closed = Arc::new(AtomicBool::new(false));
+            .initial_connection_window_size(4 * 1024 * 1024);
+        if let Some(silence) = settings.config.keepalive {
+            builder.keep_alive(silence, KEEPALIVE_ANSWER);
+        }
+        let (sender, connection) = builder.connect(io);
         let conn = Arc::new(Conn {
             sender,
             streams: AtomicU32::new(1),
-            closed: Arc::clone(&closed),
             generation: generation(settings),
             used: Mutex::new(Instant::now()),
         });
         tokio::spawn(async move {
             // Its errors reach the streams on it; there is nobody else to tell.
             let _ = connection.await;
-            closed.store(true, Ordering::Relaxed);
         });
         let inner = self.inner();
         if !inner.gone.load(Ordering::Relaxed) {
             lock(&inner.conns).push(Arc::clone(&conn));
         }
-        Ok(Place { conn })
+        Place { conn }
     }
 }
 

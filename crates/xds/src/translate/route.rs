@@ -1,5 +1,8 @@
 //! Route tables: virtual hosts, routes, what they answer themselves.
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use cloudwright_config::{
     Action, Forward, Route, RouteTable, VirtualHost,
@@ -13,6 +16,20 @@ use super::{
     fault, matching,
 };
 use crate::{schema::route as schema, wire::Value};
+
+/// What xDS has no word for keeps the configuration's own defaults, as in a file.
+fn blank<T: serde::de::DeserializeOwned>(json: &str) -> T {
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant of this file, read by every test"
+    )]
+    serde_json::from_str(json).expect("the blank is configuration")
+}
+
+static BLANK_HOST: LazyLock<VirtualHost> =
+    LazyLock::new(|| blank(r#"{"domains": [], "routes": []}"#));
+static BLANK_ROUTE: LazyLock<Route> =
+    LazyLock::new(|| blank(r#"{"action": {"respond": {"status": 500}}}"#));
 
 /// A route table and the clusters that it names.
 #[derive(Debug)]
@@ -117,13 +134,7 @@ fn virtual_host(
     bytes: &[u8],
     clusters: &mut BTreeSet<Arc<str>>,
 ) -> Result<VirtualHost, Bad> {
-    let mut out = VirtualHost {
-        name: Arc::default(),
-        domains: Vec::new(),
-        routes: Vec::new(),
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-    };
+    let mut out: VirtualHost = BLANK_HOST.clone();
     let (mut defaults, mut routes) = (Defaults::default(), Vec::new());
     let (mut request, mut response) = (HeaderEdits::default(), HeaderEdits::default());
     cx.read(&schema::VIRTUAL_HOST, bytes, |cx, name, value| {
@@ -196,14 +207,14 @@ fn route(cx: &mut Context, bytes: &[u8], clusters: &mut BTreeSet<Arc<str>>) -> R
         Ok(())
     })?;
     let missing = || Bad::new("route, redirect or direct_response is needed");
-    Ok(Route {
-        name: called,
-        matches: matches.ok_or_else(|| Bad::new("is needed").within("match"))?,
-        action: action.ok_or_else(missing)?,
-        request_headers: request,
-        response_headers: response,
-        fault,
-    })
+    let mut out: Route = BLANK_ROUTE.clone();
+    out.name = called;
+    out.matches = matches.ok_or_else(|| Bad::new("is needed").within("match"))?;
+    out.action = action.ok_or_else(missing)?;
+    out.request_headers = request;
+    out.response_headers = response;
+    out.fault = fault;
+    Ok(out)
 }
 
 /// The clusters of a route, its mirrors' too.
