@@ -86,9 +86,14 @@ class Bench:
                     self.figures.note(row, f"{name}: {error}")
             yield found
 
-    def turns(self, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    @property
+    def few(self) -> int:
+        """Rounds of what hardly varies and takes long: memory."""
+        return min(self.rounds, 2)
+
+    def turns(self, names: Sequence[str], rounds: int = 0) -> Iterator[tuple[int, str]]:
         """Round and name, A B C, C B A, …: a change of the machine's speed hits all."""
-        for number in range(self.rounds):
+        for number in range(rounds or self.rounds):
             yield from (
                 (number, name) for name in (names if number % 2 == 0 else list(reversed(names)))
             )

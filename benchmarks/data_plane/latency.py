@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
 from dataclasses import replace
 
-from benchmarks.data_plane.bench import DIRECT, Bench
+from benchmarks.data_plane.bench import DIRECT, KINDS, Bench
 from benchmarks.data_plane.figures import OURS
 from benchmarks.data_plane.load import Load, LoadFailed, run
 from benchmarks.data_plane.process import own_core
 from tests.peers.build import Unavailable
-from tests.peers.data_plane.places import Peer, Unsupported
+from tests.peers.data_plane.places import Peer, Task, Unsupported
 from tests.peers.processes import free_port
 
 PACED_SECONDS = 3.0
-STARTS = 7
+STARTS = 5
 REQUEST = b"GET / HTTP/1.1\r\nHost: upstream.test\r\n\r\n"
 
 
@@ -55,8 +56,6 @@ def _p99(bench: Bench, load: Load, port: int, rate: float) -> float:
 
 def start(bench: Bench) -> None:
     """From exec to the first 200, with a clear upstream."""
-    from benchmarks.data_plane.bench import KINDS
-
     row = "exec → first 200, ms"
     with bench.upstream() as upstream:
         for number in range(STARTS * bench.rounds):
@@ -72,11 +71,11 @@ def start(bench: Bench) -> None:
                 bench.figures.add(row, name, value)
 
 
-def _first_answer(bench: Bench, peer: Peer, task: object) -> float:
+def _first_answer(bench: Bench, peer: Peer, task: Task) -> float:
     port = free_port()
-    launch = peer.launch(task, port)  # type: ignore[arg-type]
+    launch = peer.launch(task, port)
     words = [str(word) for word in launch.words]
-    environment = {**_environment(), **launch.environment}
+    environment = {**os.environ, **launch.environment}
     with own_core(bench.proxy_core):
         begun = time.perf_counter()
         process = subprocess.Popen(
@@ -100,9 +99,3 @@ def _answered(port: int) -> bool:
             return sock.recv(16).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)

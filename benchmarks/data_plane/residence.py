@@ -26,7 +26,7 @@ UNLIMITED = 1 << 31
 def idle(bench: Bench) -> None:
     """RSS and PSS a second after the first request, its mTLS connection still there."""
     with bench.upstream() as upstream:
-        for number in range(bench.rounds):
+        for _ in range(bench.few):
             with bench.proxies(
                 "idle, RSS MB", upstream, "h1", "tls-h1", {"mesh": "tls-h2"}
             ) as proxies:
@@ -34,14 +34,13 @@ def idle(bench: Bench) -> None:
                 for name, proxy in proxies.items():
                     for kind, value in sizes(proxy.pids).items():
                         bench.figures.add(f"idle, {kind.upper()} MB", name, value)
-            assert number >= 0
 
 
 def connections(bench: Bench) -> None:
     """Growth by 1,000 HTTP/1.1 connections that had one request each and are idle."""
     row = "idle connection, KB"
     with bench.upstream() as upstream:
-        for _ in range(bench.rounds):
+        for _ in range(bench.few):
             with bench.proxies(row, upstream, "h1", "h1", {"mesh": "tls-h2"}) as proxies:
                 for name, proxy in proxies.items():
                     for _ in range(10):  # what the first requests need is no connection's memory
@@ -72,7 +71,7 @@ def burst(bench: Bench) -> None:
     row = f"{STREAMS:,} streams, PSS MB"
     after = f"5 s after {STREAMS:,} streams, × before"
     with bench.upstream(hold=f"{HOLD_SECONDS:.0f}s") as upstream:
-        for _, name in bench.turns(bench.peers):
+        for _, name in bench.turns(bench.peers, bench.few):
             spoken = "h1" if name == "nginx" else "tls-h2" if name == "mesh" else "h2"
             task = bench.task(upstream, "h2", spoken)
             try:

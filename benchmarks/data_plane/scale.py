@@ -124,7 +124,7 @@ def scale(bench: Bench) -> None:
         for form in (FileForm(), MeshForm()):
             if form.name not in bench.peers:
                 continue
-            for _ in range(bench.rounds):
+            for _ in range(bench.few):
                 try:
                     _measure(bench, form, upstream, other)
                 except (Unavailable, Unsupported) as error:
