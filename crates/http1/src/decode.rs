@@ -23,17 +23,18 @@ pub(crate) enum Decoder {
     /// Complete.
     Done,
     Length(u64),
-    /// With the bytes so far.
+    /// With the bytes it may still have.
     Chunked(Chunked, u64),
     Close,
 }
 
 impl Decoder {
-    pub(crate) fn new(framing: Framing) -> Self {
+    /// A chunked body has `most` bytes at most, or is a fault.
+    pub(crate) fn new(framing: Framing, most: Option<u64>) -> Self {
         match framing {
             Framing::Empty | Framing::Length(0) => Self::Done,
             Framing::Length(length) => Self::Length(length),
-            Framing::Chunked => Self::Chunked(Chunked::default(), 0),
+            Framing::Chunked => Self::Chunked(Chunked::default(), most.unwrap_or(u64::MAX)),
             Framing::Close => Self::Close,
         }
     }
@@ -66,13 +67,11 @@ impl Decoder {
                 }
                 return Ok(Step::Data(data));
             }
-            Self::Chunked(chunked, total) => {
+            Self::Chunked(chunked, most) => {
                 let step = chunked.step(input, limits)?;
                 if let Step::Data(data) = &step {
-                    *total = total.saturating_add(data.len() as u64);
-                    if limits.max_body.is_some_and(|max| *total > max) {
-                        return Err(Fault::BodySize);
-                    }
+                    let size = data.len() as u64;
+                    *most = most.checked_sub(size).ok_or(Fault::BodySize)?;
                     if chunked.ends(input) {
                         // Its end is here: whoever asks `is_done` need not come back for it.
                         chunked.step(input, limits)?;

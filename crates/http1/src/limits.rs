@@ -6,6 +6,9 @@ use std::time::Duration;
 pub(crate) const FIELDS: usize = 128;
 
 /// Bounds of one connection; shared by many through an `Arc`.
+///
+/// Statuses are those a server answers with; a client reports the same faults of a response as
+/// errors, which its caller answers with 502.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a head: start line and fields (431 beyond).
@@ -18,7 +21,7 @@ pub struct Limits {
     pub max_trailers: usize,
     /// Bytes of all chunk extensions of one body together (400 beyond).
     pub max_extensions: usize,
-    /// Bytes of a request's body; `None`: any (413 beyond).
+    /// Bytes of a request's body; `None`: any (413 beyond). Responses have no such limit.
     pub max_body: Option<u64>,
     /// Bytes of a body nobody read that are skipped so that the connection can be kept.
     pub max_drain: u64,

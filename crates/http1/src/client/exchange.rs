@@ -165,7 +165,7 @@ where
                 }
                 self.upgraded = switches || (*method == Method::CONNECT && status.is_success());
                 self.keep &= head.keep;
-                self.decoder = Decoder::new(head.framing);
+                self.decoder = Decoder::new(head.framing, None);
                 return Poll::Ready(Ok(head.response));
             }
             if ready!(poll_input(&mut inner.io, cx, &mut inner.input))? == 0 {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::body::ResponseBody;
 use super::connection::Connection;
 use super::exchange::Exchange;
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Error, Fault};
 
 /// A request that got no response.
 pub struct SendError<B> {
@@ -23,6 +23,20 @@ pub struct SendError<B> {
     pub processed: bool,
     /// The request, unless its body was already asked for data.
     pub request: Option<Request<B>>,
+}
+
+impl<B> SendError<B> {
+    /// What was wrong with the request's body, if it came in over HTTP/1.1 and its client is to
+    /// blame: to be answered with the fault's status, not as a failure of the upstream.
+    pub fn request_fault(&self) -> Option<Fault> {
+        match &self.error {
+            Error::Body(inner) => match inner.downcast_ref::<Error>() {
+                Some(Error::Fault(fault)) => Some(*fault),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 impl<B> fmt::Debug for SendError<B> {

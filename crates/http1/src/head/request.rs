@@ -78,7 +78,8 @@ fn understand(
     } else {
         Version::HTTP_10
     };
-    if version == 0 && fields.options.upgrade {
+    // After a body it would not be clear what belongs to the new protocol.
+    if fields.options.upgrade && (version == 0 || framing != Framing::Empty) {
         fields.headers.remove(header::UPGRADE);
     }
     *request.headers_mut() = fields.headers;

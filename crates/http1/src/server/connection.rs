@@ -286,7 +286,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         };
         shared.request = shared.request.wrapping_add(1);
         shared.expects = head.expects_continue;
-        shared.decoder = Decoder::new(head.framing);
+        shared.decoder = Decoder::new(head.framing, shared.limits.max_body);
         let body = if shared.decoder.is_done() {
             RequestBody::empty()
         } else {

@@ -29,6 +29,16 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// One line about a request from elsewhere.
+pub async fn tell_any<B>(request: Request<B>) -> String
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let request = request.map(|body| body.map_err(|error| Error::Body(error.into())));
+    tell(request).await.unwrap()
+}
+
 /// One line about a request; reads its body.
 pub async fn tell<B>(request: Request<B>) -> Result<String, Error>
 where
