@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,37 @@ def test_a_compiled_filter_runs_beside_one_in_python(tmp_path: Path) -> None:
         assert b"x-addedfirst" in answer
         assert b"x-wasmby wasm" in answer
         assert b"not today" in proxy.ask(announced["filters"], "/forbidden")
+
+
+TICKS = """
+from cloudwright.proxy import Filter
+class Ticks(Filter):
+    tick_s = 0.01
+    timeout_ms = 20000
+    ticks = 0
+    async def on_tick(self):
+        self.ticks += 1
+        if self.ticks == 2:
+            raise ValueError("the second")
+    def on_request(self, request):
+        request.headers["x-ticks"] = str(min(self.ticks, 3))
+"""
+
+
+def test_a_filter_that_ticks_does_so_without_requests(tmp_path: Path) -> None:
+    (tmp_path / "ticks.py").write_text(TICKS)
+    with host(tmp_path) as proxy:
+        filters = proxy.announced()["filters"]
+        end = time.monotonic() + PATIENCE
+        while not (answer := proxy.ask(filters)).endswith(b"x-ticks3"):
+            assert time.monotonic() < end, answer
+        (tmp_path / "ticks.py").unlink()
+        assert proxy.announced()["filters"] == []
+        assert b"x-ticks" not in proxy.ask(filters)
+        proxy.channel.shutdown(socket.SHUT_WR)
+        _, err = proxy.process.communicate(timeout=PATIENCE)
+    assert proxy.process.returncode == 0
+    assert "ticks: on_tick: ticks.py:10: ValueError: the second" in err
 
 
 def test_a_host_without_its_folder_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,8 +28,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_AT_MOST: Duration = Duration::from_secs(10);
 /// A host that lived this long is started again at once.
 const STEADY: Duration = Duration::from_secs(10);
-/// How long the host may take to end by itself.
-const LEAVE: Duration = Duration::from_secs(2);
 /// The only variables of the proxy's environment that the host is given.
 const VARIABLES: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR"];
 
@@ -43,6 +42,8 @@ pub struct Options {
     pub start: Duration,
     /// How long it may owe an answer, after a call was late, before it is killed. Default: 1 s.
     pub stall: Duration,
+    /// How long it may take to end by itself, before it is killed. Default: 2 s.
+    pub leave: Duration,
     /// Takes what an operator wants to read.
     pub report: Report,
 }
@@ -51,12 +52,14 @@ impl Options {
     /// With the usual limits.
     #[must_use]
     pub fn new(python: PathBuf, folder: PathBuf, report: Report) -> Self {
-        let (start, stall) = (Duration::from_secs(10), Duration::from_secs(1));
+        let start = Duration::from_secs(10);
+        let (stall, leave) = (Duration::from_secs(1), Duration::from_secs(2));
         Self {
             python,
             folder,
             start,
             stall,
+            leave,
             report,
         }
     }
@@ -99,17 +102,17 @@ impl Host {
         )
     }
 
-    /// Keep a host alive until `shutdown` is over; then let it end.
+    /// Keep a host alive until `shutdown` is over; then let it end by itself, within
+    /// `Options::leave`.
+    /// Let the last requests end before: afterwards they are treated as without a host.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
+        let mut shutdown = pin!(shutdown);
         let mut pause = PAUSE_FIRST;
         loop {
             let started = Instant::now();
-            let ended = tokio::select! {
-                ended = self.live() => ended,
-                () = &mut shutdown => return,
-            };
+            let ended = self.live(shutdown.as_mut()).await;
             self.shared.link().down();
+            let Some(ended) = ended else { return };
             pause = match started.elapsed() > STEADY {
                 true => PAUSE_FIRST,
                 false => (2 * pause).min(PAUSE_AT_MOST),
@@ -126,29 +129,33 @@ impl Host {
         }
     }
 
-    /// One life of the host.
-    async fn live(&self) -> Ended {
+    /// One life of the host; `None` when it ended because of `shutdown`.
+    async fn live(&self, shutdown: Pin<&mut impl Future<Output = ()>>) -> Option<Ended> {
         let (mut child, stream) = match self.start() {
             Ok(started) => started,
-            Err(error) => return Ended::Start(error),
+            Err(error) => return Some(Ended::Start(error)),
         };
+        // Its socket is closed when this is over, so that the host ends by itself.
         let io = Io::new(Arc::clone(&self.shared), stream).run();
         let ended = tokio::select! {
-            error = io => Ended::Exited(error.to_string()),
-            ended = self.silent() => ended,
-            ended = self.stuck() => ended,
+            error = io => Some(Ended::Exited(error.to_string())),
+            ended = self.silent() => Some(ended),
+            ended = self.stuck() => Some(ended),
+            () = shutdown => None,
         };
-        if let Ended::Exited(why) = ended {
-            // Its socket is closed, so it ends by itself, or has ended.
-            return match tokio::time::timeout(LEAVE, child.wait()).await {
-                Ok(Ok(status)) if !status.success() => Ended::Exited(status.to_string()),
-                _ => Ended::Exited(why),
+        if matches!(ended, None | Some(Ended::Exited(_)))
+            && let Ok(Ok(status)) =
+                tokio::time::timeout(self.shared.options.leave, child.wait()).await
+        {
+            return match ended {
+                Some(_) if !status.success() => Some(Ended::Exited(status.to_string())),
+                ended => ended,
             };
         }
         // Dropping the child would kill it as well; waiting reaps it now.
         match child.kill().await {
             Ok(()) => ended,
-            Err(error) => Ended::Exited(format!("it cannot be killed: {error}")),
+            Err(error) => Some(Ended::Exited(format!("it cannot be killed: {error}"))),
         }
     }
 

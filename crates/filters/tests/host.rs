@@ -167,7 +167,7 @@ class Stuck(Filter):
         time.sleep(600)
 ";
     let files = [("add.py", world::ADD_HEADER), ("stuck.py", stuck)];
-    let Some(world) = World::start(&files).await else {
+    let Some(world) = World::start_with(&files, Duration::from_millis(500)).await else {
         return;
     };
     // On a slow machine the host may see the call too late, and does not run the hook then.
@@ -269,6 +269,27 @@ async fn a_changed_file_is_in_force_at_once_and_a_broken_one_is_not() {
     let loaded = world.remove("second.py").await;
     assert!(loaded.filters.is_empty() && world.client.chain(&request("/api/x")).is_none());
     world.stop().await;
+}
+
+#[tokio::test]
+async fn filters_are_stopped_when_the_proxy_ends() {
+    let leaves = "
+import pathlib
+from cloudwright.proxy import Filter
+class Leaves(Filter):
+    def on_request(self, request): ...
+    def stop(self):
+        pathlib.Path(self.settings['mark']).write_text('stopped')
+";
+    let mark = tempfile::tempdir().unwrap();
+    let mark = mark.path().join("mark");
+    let settings = format!("settings: {{mark: {}}}\n", mark.display());
+    let files = [("leaves.py", leaves), ("leaves.yaml", settings.as_str())];
+    let Some(world) = World::start(&files).await else {
+        return;
+    };
+    world.stop().await;
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "stopped");
 }
 
 #[tokio::test]

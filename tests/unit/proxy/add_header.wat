@@ -23,10 +23,11 @@
     (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_increment_metric" (func $count (param i32 i64) (result i32)))
+  (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
   (import "env" "proxy_http_call"
     (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
-  ;; 0: results of host calls (pointer at 0, size at 4); 8, 12: the configuration; 16: the metric
+  ;; 0: results of host calls (pointer at 0, size at 4); 8, 12: the configuration; 16, 20: metrics
   (data (i32.const 64) "x-wasm")
   (data (i32.const 80) ":path")
   (data (i32.const 96) ":method")
@@ -39,6 +40,7 @@
   (data (i32.const 208) "/loop")
   (data (i32.const 224) "/trap")
   (data (i32.const 240) "over")
+  (data (i32.const 256) "ticks")
   (global $free (mut i32) (i32.const 4096))
 
   (func (export "proxy_abi_version_0_2_1"))
@@ -55,11 +57,16 @@
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
   (func (export "proxy_on_configure") (param $context i32) (param $size i32) (result i32)
     (drop (call $define (i32.const 0) (i32.const 192) (i32.const 8) (i32.const 16)))
+    (drop (call $define (i32.const 0) (i32.const 256) (i32.const 5) (i32.const 20)))
+    (drop (call $tick (i32.const 50)))
     ;; Without a configuration it does not start.
     (if (result i32) (local.get $size)
       (then (i32.eqz (call $get_buffer
         (i32.const 7) (i32.const 0) (local.get $size) (i32.const 8) (i32.const 12))))
       (else (i32.const 0))))
+
+  (func (export "proxy_on_tick") (param i32)
+    (drop (call $count (i32.load (i32.const 20)) (i64.const 1))))
 
   (func $is (param $text i32) (param $size i32) (result i32)
     (local $i i32)

@@ -45,7 +45,10 @@ def test_a_module_changes_headers_of_request_and_answer_and_the_body(
         assert [record.getMessage() for record in caplog.records] == ["add-header: over"]
         machine = send.entries[0].instance._machine  # type: ignore[attr-defined]
         assert machine.contexts == {}
-        assert machine.functions.metrics() == {"requests": 1}
+        assert machine.functions.metrics() == {"requests": 1, "ticks": 0}
+        assert send.entries[0].tick_s == 0.05
+        send.entries[0].instance.on_tick()
+        assert machine.functions.metrics() == {"requests": 1, "ticks": 1}
 
 
 def test_a_module_answers_the_request(module: Path) -> None:

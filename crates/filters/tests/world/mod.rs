@@ -64,6 +64,11 @@ pub fn added(parts: &Parts) -> Vec<&str> {
 impl World {
     /// `None`, with a line that says so, where there is no Python to run.
     pub async fn start(files: &[(&str, &str)]) -> Option<Self> {
+        Self::start_with(files, PATIENCE).await
+    }
+
+    /// With a host that is killed when it owes an answer for so long after a call was late.
+    pub async fn start_with(files: &[(&str, &str)], stall: Duration) -> Option<Self> {
         let python = python()?;
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -80,7 +85,8 @@ impl World {
         };
         let mut options = Options::new(python, folder.path().to_owned(), report);
         options.start = PATIENCE;
-        options.stall = Duration::from_millis(500);
+        options.stall = stall;
+        options.leave = PATIENCE;
         let (client, host) = Host::new(options);
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(host.run(async {

@@ -123,8 +123,27 @@ class Engine:
 
     @property
     def waits(self) -> bool:
-        """Whether a hook of any filter is ``async def``."""
-        return any(entry.waits for entry in self._filters.values())
+        """Whether a hook of any filter is ``async def``, or a filter ticks."""
+        return any(entry.waits or entry.tick_s for entry in self._filters.values())
+
+    def ticking(self) -> list[Entry]:
+        """The filters that are called by time."""
+        return [entry for entry in self._filters.values() if entry.tick_s]
+
+    async def tick(self, entry: Entry) -> None:
+        """Call a filter by time until it is replaced."""
+        while self._filters.get(entry.id) is entry and entry.tick_s:
+            await asyncio.sleep(entry.tick_s)
+            try:
+                self.limit.due = monotonic_ns() + entry.timeout_ns
+                answer = entry.instance.on_tick()
+                self.limit.due = 0
+                if answer is not None:
+                    async with asyncio.timeout(entry.timeout_ms / 1000):
+                        await answer
+            except (Exception, HookTimeout) as error:
+                self.limit.due = 0
+                log.error("%s: on_tick: %s", entry.name, describe(error, entry.file))
 
     def take(self, buffer: bytearray, size: int) -> int:
         """Run the whole frames in the first ``size`` bytes; returns how many bytes they are.

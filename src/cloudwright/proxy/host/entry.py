@@ -19,11 +19,12 @@ from cloudwright.proxy.sdk.declaration import (
 from cloudwright.proxy.sdk.filter import HOOKS, Filter
 
 TIMEOUT_MS_AT_MOST = 60_000
+TICK_AT_LEAST = 0.01
 OVERRIDES = frozenset(("match", "timeout_ms", "on_error", "order", "budget", "settings"))
 """What the YAML file beside a filter may say."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """A filter that is ready to be called. ``id`` is given by the folder."""
 
@@ -46,6 +47,11 @@ class Entry:
     def timeout_ns(self) -> int:
         """How long one hook may take."""
         return self.timeout_ms * 1_000_000
+
+    @property
+    def tick_s(self) -> float:
+        """How often it wants to be called without a request; 0: never."""
+        return self.instance.tick_s
 
     def describe(self) -> dict[str, Any]:
         """What the proxy is told."""
@@ -85,6 +91,13 @@ def entry_of(instance: Filter, file: str, overrides: dict[str, Any], kind: str =
     order = overrides.get("order", instance.order)
     if isinstance(order, bool) or not isinstance(order, int) or abs(order) > 1_000_000:
         raise DeclarationError("order", f"a whole number, not {order!r}")
+    tick = instance.tick_s
+    if (
+        isinstance(tick, bool)
+        or not isinstance(tick, int | float)
+        or not (tick == 0 or TICK_AT_LEAST <= tick <= 86_400)
+    ):
+        raise DeclarationError("tick_s", f"0 or {TICK_AT_LEAST}-86400, not {tick!r}")
     budget = budget_from(overrides["budget"]) if "budget" in overrides else instance.budget
     if not isinstance(budget, Budget):
         raise DeclarationError("budget", f"a Budget, not {budget!r}")

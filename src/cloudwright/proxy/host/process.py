@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -44,7 +45,7 @@ class Host:
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._sending = Lock()
-        self._news: tuple[dict[int, Entry], list[Entry]] | None = None
+        self._news: SimpleQueue[tuple[dict[int, Entry], list[Entry]]] = SimpleQueue()
 
     def run(self) -> None:
         """Serve until the proxy closes the socket. Only in the main thread.
@@ -76,7 +77,7 @@ class Host:
         """The blocking loop; True when a filter waits from now on, False at the end."""
         receive, take, send = self._receive, self._take, self._send
         while receive():
-            if self._news is not None and self._renew():
+            if not self._news.empty() and self._renew():
                 return True
             take()
             send()
@@ -86,6 +87,7 @@ class Host:
         """The same with asyncio's loop, for hooks that wait; False at the end."""
         loop = asyncio.get_running_loop()
         over: asyncio.Future[bool] = loop.create_future()
+        ticking: dict[Entry, asyncio.Task[None]] = {}
 
         def guarded(step: Callable[[], bool | None]) -> Callable[[], None]:
             def call() -> None:
@@ -98,11 +100,17 @@ class Host:
 
             return call
 
+        def follow() -> None:
+            for entry in self.engine.ticking():
+                if entry not in ticking:
+                    ticking[entry] = tasks.create_task(self.engine.tick(entry))
+
         def readable() -> bool | None:
             if not self._receive():
                 return False
-            if self._news is not None:
+            if not self._news.empty():
                 self._renew()
+                follow()
             self._take()
             self._send()
             return None
@@ -110,6 +118,7 @@ class Host:
         async with asyncio.TaskGroup() as tasks:
             self.engine.spawn = tasks.create_task
             self.engine.wake = self._send
+            follow()
             self._take()
             self._send()
             loop.add_reader(self.channel.fileno(), guarded(readable))
@@ -117,6 +126,8 @@ class Host:
                 return await over
             finally:
                 loop.remove_reader(self.channel.fileno())
+                for task in ticking.values():
+                    task.cancel()
 
     def _receive(self) -> bool:
         """Read what there is; False when the proxy has closed the socket."""
@@ -155,9 +166,8 @@ class Host:
 
     def _renew(self) -> bool:
         """Take the new table; whether a filter of it waits."""
-        news, self._news = self._news, None
-        if news is not None:
-            filters, gone = news
+        while not self._news.empty():
+            filters, gone = self._news.get_nowait()
             self.engine.use(filters)
             self._report(stop(gone))
         return self.engine.waits
@@ -169,9 +179,7 @@ class Host:
             changed, gone = self.folder.refresh()
             if not changed:
                 continue
-            waiting = self._news
-            # A table that nobody has taken yet is replaced, with what it would have stopped.
-            self._news = (self.folder.filters(), (waiting[1] if waiting else []) + gone)
+            self._news.put((self.folder.filters(), gone))
             self._report([error for error in self.folder.errors if error not in known])
             known = self.folder.errors
             self._transmit(wire.announce(self.folder.describe()))

@@ -30,6 +30,8 @@ class Filter:
     budget: ClassVar[Budget] = Budget()
     """How many failures until the proxy stops asking for a while."""
 
+    tick_s: float = 0.0
+    """How often ``on_tick`` is called, in seconds; 0: never."""
     settings: dict[str, Any]
     """``settings`` of the file ``NAME.yaml`` beside the filter, empty without one."""
 
@@ -38,6 +40,9 @@ class Filter:
 
     def stop(self) -> None:
         """Called once when this version is replaced or removed."""
+
+    def on_tick(self) -> Awaitable[None] | None:
+        """Called every ``tick_s`` seconds, whether there are requests or not."""
 
     def on_request(self, request: Request) -> Reply | Awaitable[Reply | None] | None:
         """The request's head has arrived. Change it in place, or return ``respond(…)``."""

@@ -53,7 +53,8 @@ class Functions:
         return self.machine.write(result, struct.pack("<Q", time.time_ns()))
 
     def proxy_set_tick_period_milliseconds(self, period: int) -> int:
-        self.tick_ms = period
+        # Not more often than the host's loop can bear.
+        self.tick_ms = max(period, 10) if period else 0
         return abi.OK
 
     # Buffers

@@ -40,6 +40,20 @@ class WasmFilter(Filter):
         """Nothing to do: a machine is only memory."""
         self._machine = None
 
+    @property
+    def tick_s(self) -> float:  # type: ignore[override]
+        """What the module has asked for."""
+        return self._machine.functions.tick_ms / 1000 if self._machine is not None else 0.0
+
+    def on_tick(self) -> None:
+        """Call the module's ``proxy_on_tick``."""
+        machine = self._ready()
+        try:
+            machine.call("proxy_on_tick", Machine.ROOT, limit_ms=self.timeout_ms)
+        except BaseException:
+            self._machine = None
+            raise
+
     def _ready(self) -> Machine:
         """The machine; a new one after a trap, whose memory cannot be trusted."""
         if self._machine is None:
