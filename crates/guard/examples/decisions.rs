@@ -49,6 +49,7 @@ fn limits() {
         facts,
         principals: &nobody,
         route: "r",
+        fields: &[],
     };
     let one = &facts[0];
     measure("one bucket, granted", |n| {

@@ -64,6 +64,9 @@ pub enum Key {
     Client(ClientKey),
     /// One for each value of a header; requests without it share a bucket.
     Header(String),
+    /// One for each value of a field of the (first) message of a gRPC request, `a.b.c`; requests
+    /// without it share a bucket.
+    Field(String),
 }
 
 /// Who says which tenant a request is of.

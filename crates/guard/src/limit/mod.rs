@@ -57,6 +57,7 @@ enum KeyOf {
     Address,
     Identity,
     Header(HeaderName),
+    Field(String),
 }
 
 /// What a limiter needs to know about a request.
@@ -70,6 +71,8 @@ pub struct Subject<'a> {
     pub principals: &'a Principals,
     /// The route that was chosen: its name, or any stable text (empty before routing).
     pub route: &'a str,
+    /// The values of the [`Limiter::fields`] of the message, as bytes; usually empty.
+    pub fields: &'a [(&'a str, &'a [u8])],
 }
 
 /// What is left after a request was let through: of the limit with `response_headers` that has
@@ -98,6 +101,7 @@ impl KeyOf {
             Key::Route => Self::Route,
             Key::Tenant(TenantKey::Credential) => Self::Tenant,
             Key::Tenant(TenantKey::Claim(claim)) => Self::Claim(claim.clone()),
+            Key::Field(path) => Self::Field(path.clone()),
             Key::Client(ClientKey::Address) => Self::Address,
             Key::Client(ClientKey::Identity) => Self::Identity,
             Key::Tenant(TenantKey::Header(name)) | Key::Header(name) => header(name)?,
@@ -117,6 +121,10 @@ impl KeyOf {
                 (None, Some(identity)) => hash::of(&**identity),
                 (None, None) => hash::of(&client(subject.facts.client)),
             },
+            Self::Field(path) => {
+                let value = subject.fields.iter().find(|(own, _)| own == path);
+                hash::of(value.map_or(&b""[..], |(_, value)| value))
+            }
             Self::Header(name) => hash::of(
                 subject
                     .parts
@@ -223,6 +231,15 @@ impl Limiter {
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
         self.limits.is_empty()
+    }
+
+    /// The fields of the message that have to be known first: resolve them once for the method,
+    /// and check when the first message is there.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().filter_map(|limit| match &limit.key {
+            KeyOf::Field(path) => Some(path.as_str()),
+            _ => None,
+        })
     }
 
     /// One token of every limit, or none of any and the refusal of the first that has too few.

@@ -41,6 +41,7 @@ impl Call {
             facts: &self.facts,
             principals: &self.principals,
             route,
+            fields: &[],
         }
     }
 }
@@ -80,6 +81,29 @@ fn each_kind_of_key_has_its_own_buckets() {
         passes(&header, &one, "", 0, 5) + passes(&header, &a, "", 0, 5),
         4
     );
+}
+
+#[test]
+fn a_field_of_the_message_is_a_key() {
+    let limits = limiter(
+        serde_json::json!([{"name": "l", "rate": 1, "burst": 2, "key": {"field": "user.id"}}]),
+    );
+    assert_eq!(limits.fields().collect::<Vec<_>>(), ["user.id"]);
+    let call = Call::from("10.0.0.1");
+    let passes = |fields: &[(&str, &[u8])]| {
+        let subject = Subject {
+            fields,
+            ..call.on("")
+        };
+        (0..5).filter(|_| limits.check(&subject, 0).is_ok()).count()
+    };
+    assert_eq!(passes(&[("user.id", b"a")]), 2);
+    assert_eq!(passes(&[("other", b"a"), ("user.id", b"b")]), 2);
+    assert_eq!(
+        passes(&[("user.id", b"a")]) + passes(&[("user.id", b"b")]),
+        0
+    );
+    assert_eq!(passes(&[]), 2);
 }
 
 #[test]
