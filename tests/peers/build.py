@@ -112,6 +112,7 @@ MODULES = (
     Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, "helm.sh/helm/v4"),
     Module("controller", {"controller": "."}),
     Module("load", {"load": "."}, directory=ROOT / "benchmarks"),
+    Module("xdscontrol", {"xdscontrol": "."}, directory=DATA_PLANE),
     Module(
         "data_plane",
         {"upstream": "./upstream", "reverse_proxy": "./reverse_proxy"},

@@ -8,8 +8,8 @@ message!(CLUSTER = "envoy.config.cluster.v3.Cluster" {
         16 dns_refresh_rate, 19 outlier_detection, 23 ring_hash_lb_config, 24 transport_socket,
         27 common_lb_config, 29 common_http_protocol_options, 30 upstream_connection_options,
         33 load_assignment, 34 original_dst_lb_config, 36 typed_extension_protocol_options,
-        37 least_request_lb_config, 41 load_balancing_policy, 46 upstream_http_protocol_options,
-        52 maglev_lb_config, 56 round_robin_lb_config;
+        37 least_request_lb_config, 41 load_balancing_policy, 43 transport_socket_matches,
+        46 upstream_http_protocol_options, 52 maglev_lb_config, 56 round_robin_lb_config;
     ignored:
         5 per_connection_buffer_limit_bytes, 9 max_requests_per_connection,
         17 dns_lookup_family, 18 dns_resolvers, 20 cleanup_interval, 22 lb_subset_config,
@@ -21,8 +21,12 @@ message!(CLUSTER = "envoy.config.cluster.v3.Cluster" {
         53 dns_resolution_config, 54 wait_for_warm_on_init, 55 typed_dns_resolver_config,
         57 lrs_report_endpoint_metrics, 58 dns_jitter;
     refused:
-        21 upstream_bind_config, 38 cluster_type, 40 filters, 43 transport_socket_matches,
-        48 upstream_config, 59 transport_socket_matcher;
+        21 upstream_bind_config, 38 cluster_type, 40 filters, 48 upstream_config,
+        59 transport_socket_matcher;
+});
+message!(strict SOCKET_MATCH = "envoy.config.cluster.v3.Cluster.TransportSocketMatch" {
+    used: 2 match, 3 transport_socket;
+    ignored: 1 name;
 });
 message!(strict EDS_CONFIG = "envoy.config.cluster.v3.Cluster.EdsClusterConfig" {
     used: 1 eds_config, 2 service_name;
@@ -203,6 +207,7 @@ message!(ENDPOINT = "envoy.config.endpoint.v3.Endpoint" {
 /// Every message of this page.
 pub const ALL: &[&super::Message] = &[
     &CLUSTER,
+    &SOCKET_MATCH,
     &EDS_CONFIG,
     &CIRCUIT_BREAKERS,
     &THRESHOLDS,

@@ -115,8 +115,9 @@ message!(RETRY = "envoy.config.route.v3.RetryPolicy" {
         1 retry_on, 2 num_retries, 3 per_try_timeout, 7 retriable_status_codes, 8 retry_back_off;
     ignored:
         4 retry_priority, 5 retry_host_predicate, 6 host_selection_retry_max_attempts,
-        11 rate_limited_retry_back_off, 12 retry_options_predicates, 13 per_try_idle_timeout;
-    refused: 9 retriable_headers, 10 retriable_request_headers;
+        9 retriable_headers, 11 rate_limited_retry_back_off, 12 retry_options_predicates,
+        13 per_try_idle_timeout;
+    refused: 10 retriable_request_headers;
 });
 message!(BACKOFF = "envoy.config.route.v3.RetryPolicy.RetryBackOff" {
     used: 1 base_interval, 2 max_interval;

@@ -9,7 +9,7 @@ use cloudwright_config::{
 use super::{
     balance, common,
     context::{Bad, Context, Warning, expect, unread},
-    endpoint, health, protocol,
+    endpoint, health, protocol, sockets,
     tls::{self, Credentials},
 };
 use crate::{
@@ -40,7 +40,7 @@ pub fn cluster(cx: &mut Context, bytes: &[u8]) -> Result<ClusterParts, Bad> {
     let mut out = Cluster::named(Arc::clone(&name));
     let mut draft = Draft::default();
     let mut credentials = Credentials::default();
-    let mut load = None;
+    let (mut load, mut matched) = (None, None);
     out.connect_timeout = std::time::Duration::from_secs(5);
     cx.read(&schema::CLUSTER, bytes, |cx, field, value| match field {
         "load_assignment" => {
@@ -56,8 +56,17 @@ pub fn cluster(cx: &mut Context, bytes: &[u8]) -> Result<ClusterParts, Bad> {
                 .map_err(|bad| bad.within("typed_config"))?;
             Ok(())
         }
+        "transport_socket_matches" => {
+            let owner = format!("cluster/{name}");
+            sockets::add(cx, value, &owner, &mut matched, &mut credentials)
+        }
         _ => one_field(cx, field, value, &mut out, &mut draft),
     })?;
+    if matched.is_some() && out.tls.is_some() {
+        let reason = "transport_socket beside them is not supported";
+        return Err(Bad::new(reason).within("transport_socket_matches"));
+    }
+    out.tls = out.tls.or(matched);
     finish(cx, &mut out, draft, load)?;
     let endpoints = match &out.discovery {
         Discovery::Eds { service } if service.is_empty() => Some(name),

@@ -8,7 +8,7 @@ use cloudwright_config::{
     secret::Pem,
 };
 
-use super::context::{Bad, Context, shared, unread};
+use super::context::{Bad, Context, Warning, shared, unread};
 use crate::{schema::core as schema, wire::Value};
 
 /// `core.Address`.
@@ -283,7 +283,14 @@ pub fn header_option(
             Ok(())
         },
     )?;
-    let (key, value) = (header.0.to_ascii_lowercase(), literal(header.1)?);
+    let key = header.0.to_ascii_lowercase();
+    if (key.as_str(), header.1) == ("x-forwarded-host", "%REQ(:AUTHORITY)%") {
+        cx.warn(Warning::Value(
+            "x-forwarded-host: set by the proxy itself".into(),
+        ));
+        return Ok(());
+    }
+    let value = literal(header.1)?;
     if key.is_empty() || key.starts_with(':') {
         return Err(Bad::new(format!("{key:?} cannot be set")).within("header.key"));
     }

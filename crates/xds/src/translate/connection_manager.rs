@@ -136,9 +136,12 @@ fn setting(
             limits.max_header_bytes = value.wrapped_u32()?.clamp(1, 8192) * 1024;
         }
         "xff_num_trusted_hops" => out.trusted_hops = value.u32()?,
-        // 0 and 1 leave the path as it is; the others would change what a route means.
-        "path_with_escaped_slashes_action" if value.u64()? < 2 => {}
-        "path_with_escaped_slashes_action" => return Err(Bad::unsupported()),
+        "path_with_escaped_slashes_action" => match value.u64()? {
+            0 | 1 => {}
+            2 => limits.refuse_escaped_slashes = true,
+            // What a path means would not be what the route was chosen by.
+            _ => return Err(Bad::unsupported()),
+        },
         _ => return unread(name),
     }
     Ok(())

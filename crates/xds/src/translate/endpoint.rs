@@ -73,6 +73,9 @@ fn place_of(cx: &mut Context, bytes: &[u8]) -> Result<Option<Arc<Locality>>, Bad
     Ok((place != Locality::default()).then(|| Arc::new(place)))
 }
 
+/// Where Envoy looks for what `transport_socket_matches` compares.
+const KEY: &str = "envoy.transport_socket_match";
+
 /// One endpoint; `None` when its weight is 0, which means that it gets nothing.
 fn endpoint(cx: &mut Context, bytes: &[u8], names: bool) -> Result<Option<Endpoint>, Bad> {
     let (mut address, mut weight) = (None, 1);
@@ -119,11 +122,12 @@ fn host(cx: &mut Context, bytes: &[u8]) -> Result<Address, Bad> {
     found.ok_or_else(|| Bad::new("is needed").within("address"))
 }
 
-/// `cloudwright.identity` of the metadata: the SPIFFE ID that the endpoint must prove.
+/// `identity` of the metadata for `envoy.transport_socket_match` (see `sockets`) or `cloudwright`: the
+/// SPIFFE ID that the endpoint must prove.
 fn identity_of(cx: &mut Context, bytes: &[u8]) -> Result<Option<Arc<str>>, Bad> {
     let mut found = None;
     cx.read(&core_schema::METADATA, bytes, |cx, _, value| {
-        let ("cloudwright", Some(fields)) = value.entry()? else {
+        let (KEY | "cloudwright", Some(fields)) = value.entry()? else {
             return Ok(());
         };
         cx.read(&core_schema::STRUCT, fields.bytes()?, |cx, _, value| {

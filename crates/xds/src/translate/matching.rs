@@ -1,7 +1,7 @@
 //! Which requests a route means.
 use std::sync::Arc;
 
-use cloudwright_config::matching::{Condition, Match, PathMatch, ValueMatch};
+use cloudwright_config::matching::{Condition, Match, PathMatch, Pattern, ValueMatch};
 
 use super::{
     common,
@@ -78,8 +78,11 @@ fn header(cx: &mut Context, bytes: &[u8], out: &mut Match) -> Result<(), Bad> {
         (":method", ValueMatch::Exact(method)) if !invert && out.methods.is_empty() => {
             out.methods.push(method);
         }
+        (":method", ValueMatch::Regex(pattern)) if !invert && out.methods.is_empty() => {
+            out.methods = alternatives(&pattern)?;
+        }
         (pseudo, _) if pseudo.starts_with(':') => {
-            let reason = format!("{pseudo} can only be matched by one exact :method");
+            let reason = format!("{pseudo} can only be matched as :method, by names");
             return Err(Bad::new(reason).within("name"));
         }
         (_, ValueMatch::Present(present)) => {
@@ -96,6 +99,19 @@ fn header(cx: &mut Context, bytes: &[u8], out: &mut Match) -> Result<(), Bad> {
         }
     }
     Ok(())
+}
+
+/// The methods of an expression such as `GET|HEAD`.
+fn alternatives(pattern: &Pattern) -> Result<Vec<Arc<str>>, Bad> {
+    let text = serde_json::to_value(pattern).map_err(|why| Bad::new(why.to_string()))?;
+    let text = text.as_str().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_uppercase() || c == '|';
+    if text.is_empty() || !text.chars().all(plain) {
+        return Err(Bad::new(format!(
+            "{text:?}: only names joined by | are supported"
+        )));
+    }
+    Ok(text.split('|').map(Into::into).collect())
 }
 
 fn condition(name: &str, value: ValueMatch, invert: bool) -> Condition {

@@ -8,7 +8,7 @@
 //! | `route` `matching` `action` `fault` | `RouteConfiguration` |
 //! | `cluster` `balance` `protocol` `health` | `Cluster` |
 //! | `endpoint` | `ClusterLoadAssignment` |
-//! | `tls` | TLS contexts and `Secret` |
+//! | `tls` `sockets` | TLS contexts and `Secret`; TLS by endpoint |
 use std::sync::Arc;
 
 use cloudwright_config::{Secret, resources::Assignment};
@@ -26,6 +26,7 @@ pub mod listener;
 mod matching;
 mod protocol;
 pub mod route;
+mod sockets;
 mod tcp;
 pub mod tls;
 
