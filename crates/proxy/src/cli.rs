@@ -6,7 +6,7 @@ use cloudwright_xds::Control;
 use crate::{
     bootstrap::{Bootstrap, Role},
     plane::state::State,
-    run::{Origin, run, run_plane},
+    run::{Options, Origin, run, run_plane},
     snapshot::Snapshot,
     tls,
 };
@@ -31,15 +31,14 @@ enum Asked {
     /// What a configuration file says.
     File {
         config: Config,
-        access_log: String,
-        admin: Option<PathBuf>,
+        options: Options,
         validate: bool,
     },
 }
 
 fn help(role: &str) -> String {
     format!(
-        "usage: cloudwright-native {role} run (-c | --control) FILE [--validate] [--access-log FILE] [--admin SOCKET]\n\
+        "usage: cloudwright-native {role} run (-c | --control) FILE [--validate] [OPTIONS]\n\
          \x20      cloudwright-native {role} --bootstrap FILE [--validate]\n\n\
          \x20 -c, --config FILE  listeners, routes, clusters, endpoints, secrets (YAML or JSON);\n\
          \x20                    read again when it changes\n\
@@ -48,6 +47,8 @@ fn help(role: &str) -> String {
          \x20 --control FILE     the same by xDS: server, node, TLS (YAML or JSON); instead of -c\n\
          \x20 --access-log FILE  JSON lines; - is standard output, off is none (the default)\n\
          \x20 --admin SOCKET     Unix socket with /ready /config /clusters /metrics /drain\n\
+         \x20 --filters FOLDER   filters in Python and WASM, in a process of their own\n\
+         \x20 --python PROGRAM   the interpreter that runs them (python3)\n\
          \x20 --bootstrap FILE   a proxy of the mesh: who it is and where its files are (JSON)\n\
          \x20 --validate         check the file and the files it names, then exit\n\
          \x20 --help             this text\n\n\
@@ -58,6 +59,7 @@ fn help(role: &str) -> String {
 fn parse(args: &[String]) -> Result<Asked, String> {
     let (mut bootstrap, mut config, mut validate) = (None, None, false);
     let (mut admin, mut control) = (None, None);
+    let (mut filters, mut python) = (None, None);
     let mut access_log = "off".to_owned();
     let args = match args {
         [first, rest @ ..] if first == "run" => rest,
@@ -78,6 +80,8 @@ fn parse(args: &[String]) -> Result<Asked, String> {
             "--validate" => validate = true,
             "--bootstrap" => bootstrap = Some(PathBuf::from(needed("a file")?)),
             "--config" | "-c" => config = Some(PathBuf::from(needed("a file")?)),
+            "--filters" => filters = Some(PathBuf::from(needed("a folder")?)),
+            "--python" => python = Some(PathBuf::from(needed("an interpreter")?)),
             "--control" => control = Some(PathBuf::from(needed("a file")?)),
             "--access-log" => access_log = needed("a file, - or off")?,
             "--admin" => admin = Some(PathBuf::from(needed("a path")?)),
@@ -96,8 +100,12 @@ fn parse(args: &[String]) -> Result<Asked, String> {
         }),
         (None, Some(config)) => Ok(Asked::File {
             config,
-            access_log,
-            admin,
+            options: Options {
+                access_log,
+                admin,
+                filters,
+                python: python.unwrap_or_else(|| PathBuf::from("python3")),
+            },
             validate,
         }),
         (None, None) => Err("-c FILE, --control FILE or --bootstrap FILE is needed".to_owned()),
@@ -138,17 +146,14 @@ pub fn main(role: &str, args: &[String]) -> i32 {
             _ => WRONG_USAGE,
         },
         Ok(Asked::File {
-            config,
-            access_log,
-            admin,
-            ..
+            config, options, ..
         }) => {
             let origin = match config {
                 Config::File(file) => check_quietly(&file).then_some(Origin::File(file)),
                 Config::Control(file) => control(&file).map(Origin::Control),
             };
             match origin {
-                Some(origin) => drive(run_plane(origin, &access_log, admin)),
+                Some(origin) => drive(run_plane(origin, options)),
                 None => WRONG_USAGE,
             }
         }

@@ -76,6 +76,17 @@ async fn stop(proxy: &Arc<Proxy>) {
     let _ = tokio::time::timeout(CLOSE, proxy.log.flush()).await;
 }
 
+/// What a proxy is told on the command line besides its configuration.
+pub struct Options {
+    /// `-`, a file, or `off`.
+    pub access_log: String,
+    pub admin: Option<PathBuf>,
+    /// Folder of filters in Python.
+    pub filters: Option<PathBuf>,
+    /// The interpreter that runs them.
+    pub python: PathBuf,
+}
+
 /// Where a proxy's configuration comes from.
 pub enum Origin {
     /// A file that is read again when it changes.
@@ -85,12 +96,26 @@ pub enum Origin {
 }
 
 /// Runs what `origin` says until SIGTERM or SIGINT.
-pub async fn run_plane(origin: Origin, log: &str, admin: Option<PathBuf>) -> Result<(), String> {
+pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
+    let (log, admin) = (options.access_log.as_str(), options.admin);
     let shared = Shared::new(log).map_err(|error| format!("access log {log}: {error}"))?;
     let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&shared.log).run());
+    if let Some(folder) = options.filters {
+        let report = Arc::new(crate::flow::filtering::report);
+        let settings = cloudwright_filters::Options::new(options.python, folder, report);
+        let (client, host) = cloudwright_filters::Host::new(settings);
+        let drain = Arc::clone(&shared.drain);
+        let leave = async move {
+            drain.reached(Phase::Stopping).await;
+        };
+        tasks.spawn(host.run(leave));
+        client.ready().await.map_err(|why| why.to_string())?;
+        // Set once: a process has one host.
+        let _ = shared.filters.set(client);
+    }
     if let Some(path) = &admin {
         let listener = plane::admin::open(path)?;
         tasks.spawn(plane::admin::serve(Arc::clone(&shared), listener));

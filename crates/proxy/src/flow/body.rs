@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use cloudwright_filters::{BodyError, FilteredBody};
 use cloudwright_http1 as http1;
 use cloudwright_http2 as http2;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -76,6 +77,8 @@ pub enum Source {
     /// The same over HTTP/2.
     Answer(Box<(Stream, Pump)>),
     Replay(Reader),
+    /// As filters leave it.
+    Filtered(Box<FilteredBody<Body>>),
 }
 
 /// A body; may carry what is to happen at its end.
@@ -136,6 +139,13 @@ impl Body {
     }
 }
 
+fn unfiltered(error: BodyError<BoxError>) -> BoxError {
+    match error {
+        BodyError::Body(error) => error,
+        BodyError::Refused => "a filter refused the body".into(),
+    }
+}
+
 fn boxed<T>(frame: Option<Result<T, impl Into<BoxError>>>) -> Option<Result<T, BoxError>> {
     frame.map(|frame| frame.map_err(Into::into))
 }
@@ -165,6 +175,10 @@ impl HttpBody for Body {
                 boxed(ready!(stream.poll(cx)))
             }
             Source::Replay(reader) => ready!(reader.poll(cx)),
+            Source::Filtered(body) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                frame.map(|frame| frame.map_err(unfiltered))
+            }
         };
         if let Some(finish) = this.finish.as_mut() {
             if let Some(Ok(frame)) = &frame {
@@ -193,6 +207,7 @@ impl HttpBody for Body {
             Source::Response(body) => body.size_hint(),
             Source::Stream(_) | Source::Answer(_) => SizeHint::default(),
             Source::Replay(reader) => reader.size_hint(),
+            Source::Filtered(body) => body.size_hint(),
         }
     }
 }
@@ -206,5 +221,6 @@ fn source_ended(source: &Source) -> bool {
         Source::Response(body) => body.is_end_stream(),
         Source::Answer(pair) => pair.0.ended,
         Source::Replay(reader) => reader.is_ended(),
+        Source::Filtered(body) => body.is_end_stream(),
     }
 }

@@ -17,6 +17,7 @@ use http::{
 
 use super::{
     body::Body,
+    filtering,
     finish::{Facts, Finish},
     forward::{Answered, Outgoing, Refused, mirror},
 };
@@ -107,6 +108,18 @@ pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
             Err(refusal) => return work.guarded(client, &refusal, &parts),
         }
     }
+    let chain = filtering::chain(&client.shared, &parts);
+    let mut body = body;
+    if let Some(chain) = &chain {
+        let message = Request::from_parts(parts, body);
+        match filtering::request(client, chain, &rule.label, message).await {
+            Ok(message) => (parts, body) = message.into_parts(),
+            Err(answer) => {
+                work.facts.flags = "filter";
+                return work.finish(client, answer, None);
+            }
+        }
+    }
     host.request_edits.apply(&mut parts.headers);
     rule.request_edits.apply(&mut parts.headers);
     if let Some(fault) = &rule.config.fault
@@ -119,6 +132,9 @@ pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
         Action::Redirect(redirect) => work.redirect(client, redirect, &parts),
         Action::Forward(_) => forward(client, work, &rule, parts, body).await,
     };
+    if let Some(chain) = &chain {
+        response = filtering::response(chain, response).await;
+    }
     passed.annotate(response.headers_mut());
     if !rule.response_edits.is_empty() {
         rule.response_edits.apply(response.headers_mut());

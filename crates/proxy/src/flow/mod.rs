@@ -7,10 +7,12 @@
 //! | `attempt` | one request to one endpoint |
 //! | `forward` | attempts, deadlines, hedges and copies |
 //! | `exchange` | the rule that a request meets, and what it makes of it |
+//! | `filtering` | filters in Python |
 //! | `finish` | what is counted and logged at the end |
 pub mod attempt;
 pub mod body;
 pub mod exchange;
+pub mod filtering;
 pub mod finish;
 pub mod forward;
 pub mod pump;

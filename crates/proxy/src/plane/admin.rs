@@ -8,14 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use cloudwright_http1 as http1;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
 use super::shared::Shared;
 use crate::{
     drain::Phase,
-    flow::body::{Body, Source},
+    flow::body::Body,
     gateway::bind_unix,
     io::Io,
     upstream::{Cluster, Endpoint, endpoint::Reason},
@@ -44,8 +44,8 @@ pub async fn serve(shared: Arc<Shared>, listener: UnixListener) {
                 let Ok(request) = accepted else {
                     continue;
                 };
-                let request = request.map(|body| Body::from(Source::Request(body)));
-                let response = answer(&shared, &request).await;
+                let (parts, _) = request.into_parts();
+                let response = answer(&shared, &parts).await;
                 if conn.respond(response).await.is_err() {
                     return;
                 }
@@ -67,8 +67,8 @@ fn json(status: StatusCode, value: &Value) -> Response<Body> {
     respond(status, "application/json", format!("{value}\n"))
 }
 
-async fn answer(shared: &Arc<Shared>, request: &Request<Body>) -> Response<Body> {
-    match (request.method(), request.uri().path()) {
+async fn answer(shared: &Arc<Shared>, request: &Parts) -> Response<Body> {
+    match (&request.method, request.uri.path()) {
         (&Method::GET, "/ready") => ready(shared),
         (&Method::GET, "/config") => json(StatusCode::OK, &config(shared)),
         (&Method::GET, "/clusters") => json(StatusCode::OK, &clusters(shared)),
@@ -92,8 +92,8 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Body>) -> Response<Body>
     }
 }
 
-fn timeout(request: &Request<Body>) -> Duration {
-    let query = request.uri().query().unwrap_or_default();
+fn timeout(request: &Parts) -> Duration {
+    let query = request.uri.query().unwrap_or_default();
     let value = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("timeout_ms="));
@@ -212,6 +212,9 @@ fn metrics(shared: &Shared) -> String {
     ] {
         let _ = writeln!(out, "# TYPE cloudwright_proxy_{name} {kind}");
         let _ = writeln!(out, "cloudwright_proxy_{name} {value}");
+    }
+    if let Some(filters) = shared.filters.get() {
+        filters.write_metrics(&mut out);
     }
     let faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = writeln!(out, "# TYPE cloudwright_proxy_malformed_total counter");

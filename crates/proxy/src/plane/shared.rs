@@ -36,6 +36,8 @@ pub struct Shared {
     pub unrouted: Series,
     pub log: Arc<AccessLog>,
     pub drain: Arc<Drain>,
+    /// Filters in Python, where a folder of them was named.
+    pub filters: OnceLock<cloudwright_filters::Client>,
     /// The stream to the control plane, where there is one.
     pub control: OnceLock<cloudwright_xds::Handle>,
 }
@@ -53,6 +55,7 @@ impl Shared {
             unrouted: Series::default(),
             log: Arc::new(AccessLog::open(target)?),
             drain: Arc::new(Drain::default()),
+            filters: OnceLock::new(),
             control: OnceLock::new(),
         }))
     }
