@@ -4,6 +4,7 @@ engine."""
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,23 @@ def test_a_module_answers_the_request(module: Path) -> None:
     with Filters(module) as send:
         outcome = send("GET", "/forbidden")
         assert (outcome.answered, outcome.status, outcome.body) == (True, 403, b"not today")
+
+
+def test_a_filter_that_was_built_for_envoy_runs_here(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "assemblyscript" / "add.wasm", tmp_path / "add.wasm")
+    (tmp_path / "add.yaml").write_text(
+        "timeout_ms: 1000\nsettings: {configuration: by assemblyscript}\n"
+    )
+    with Filters(tmp_path / "add.wasm") as send:
+        outcome = send("GET", "/any")
+        assert outcome.failures == []
+        assert outcome.request.headers["x-wasm"] == "by assemblyscript"
+        assert outcome.headers["x-served-by"] == "assemblyscript"
+        outcome = send("GET", "/forbidden")
+        assert (outcome.answered, outcome.status, outcome.body) == (True, 403, b"no")
+        assert outcome.headers == {"content-type": "text/plain"}
+        outcome = send("POST", "/forbidden", headers={"content-type": "application/grpc"})
+        assert outcome.headers["grpc-status"] == "13"
 
 
 @pytest.mark.parametrize(

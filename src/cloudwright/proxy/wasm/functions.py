@@ -164,8 +164,11 @@ class Functions:
         if self.context is None:
             return abi.BAD_ARGUMENT
         plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        if content and not any(name.lower() == "content-type" for name in plain):
+            plain["content-type"] = "text/plain"
         reply: Reply = respond(status, content, plain)
-        if grpc_status != 0xFFFFFFFF and grpc_status <= 16:
+        kind = self.context.request.headers.get("content-type", "")
+        if grpc_status <= 16 and kind.startswith("application/grpc"):
             reply.headers.append((b"grpc-status", b"%d" % grpc_status))
         self.context.reply = reply
         return abi.OK
