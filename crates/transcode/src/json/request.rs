@@ -29,6 +29,9 @@ pub(crate) struct Input<'a> {
     pub(crate) options: JsonOptions,
 }
 
+/// Messages within messages deeper than this are not set by a path: protobuf itself reads 100.
+const MAX_DEPTH: usize = 32;
+
 /// Resolves `a.b.c` to fields.
 pub(crate) fn fields(
     message: &MessageDescriptor,
@@ -37,6 +40,9 @@ pub(crate) fn fields(
     let mut within = Some(message.clone());
     let mut found = Vec::new();
     for name in path.split('.') {
+        if found.len() == MAX_DEPTH {
+            return Err(format!("goes deeper than {MAX_DEPTH} messages"));
+        }
         let message =
             within.ok_or_else(|| format!("{path:?} goes into something that has no fields"))?;
         let field = field_named(&message, name)

@@ -113,6 +113,8 @@ fn what_is_wrong_is_said_with_its_field() {
         assert_eq!(got, field);
         assert!(description.contains(why), "{query}: {description}");
     }
+    let deep = format!("by{}.name=x", ".teacher".repeat(500));
+    assert!(list(&deep).1.contains("deeper than 32"));
     assert_eq!(refused("POST", "/v1/books:create?id=x", "{}").0, "id");
     assert_eq!(
         refused("POST", "/v1/shelves/7/books?book.title=x", "{}").0,
