@@ -53,6 +53,7 @@ fn a_refused_upload_still_gets_its_answer() {
         };
         let limits = Limits {
             max_body: Some(10),
+            linger_timeout: std::time::Duration::from_secs(60),
             ..Limits::default()
         };
         let (seen, answer) = tokio::join!(common::serve(server, limits), uploading);

@@ -21,8 +21,9 @@ use crate::timer::Quiet;
 
 /// A connection a client opened.
 ///
-/// It is polled inside the caller's task; every method can be cancelled, but a response that
-/// was begun and dropped ends the connection.
+/// It is polled inside the caller's task, in a tokio runtime with time; every method can be
+/// cancelled, but a response that was begun and dropped ends the connection. For a small idle
+/// task, box the work on a request.
 pub struct Connection<I> {
     pub(super) shared: Handle<I>,
     pub(super) phase: Phase,
