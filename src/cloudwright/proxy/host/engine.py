@@ -22,6 +22,8 @@ from cloudwright.proxy.sdk.messages import Reply, Request, Response, respond
 
 log = logging.getLogger("cloudwright.filters")
 _NANOSECONDS_AT_MOST = 0xFFFFFFFF
+SEND_AFTER = 16
+"""Answers that are sent together at most, while there is more to run."""
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
@@ -113,7 +115,7 @@ class Engine:
         self.spawn: Spawn | None = None
         """Runs a coroutine beside the loop; there is one whenever a filter waits."""
         self.wake: Callable[[], object] = lambda: None
-        """Called when an answer came from a task and must be sent."""
+        """Sends ``out``: called when an answer came from a task, or when there are many."""
         self._filters: dict[int, Entry] = {}
         self._chains: dict[tuple[bytes, str], tuple[Entry, ...]] = {}
 
@@ -266,6 +268,9 @@ class Engine:
     def _done(self, call: Call) -> None:
         """The chain is through."""
         self.out.append(call.frame())
+        if len(self.out) >= SEND_AFTER:
+            # The first of a large batch need not wait for its last.
+            self.wake()
         if call.hook == "request" and call.exchange not in self.exchanges:
             self._over(call.args[0])
 

@@ -41,6 +41,7 @@ class Host:
         self.channel = channel
         self.folder = folder
         self.engine = Engine(Limit())
+        self.engine.wake = self._send
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
         self._filled = 0
@@ -117,7 +118,6 @@ class Host:
 
         async with asyncio.TaskGroup() as tasks:
             self.engine.spawn = tasks.create_task
-            self.engine.wake = self._send
             follow()
             self._take()
             self._send()
