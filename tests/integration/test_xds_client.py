@@ -228,8 +228,9 @@ async def test_a_refusal_is_told_and_the_old_one_stays(tmp_path: Path, delta: bo
         await program.say("accept")
         await program.until("status")
         await go.serve("4", [*SHOP[:5], listener("edge", 8083, "main")])
-        found = await served(program)
-        assert found["listeners"]["edge"]["address"] == "127.0.0.1:8083"
+        # What was refused may be sent again, and taken, before.
+        while (await served(program))["listeners"]["edge"]["address"] != "127.0.0.1:8083":
+            pass
 
 
 @pytest.mark.parametrize("delta", [False, True], ids=["whole", "delta"])

@@ -10,7 +10,8 @@
 //! | `engine` | the protocol as pure state: acknowledging, refusing, warming, reconnecting |
 //! | `options` | the `control` block of the bootstrap |
 //! | `transport` `tls` `grpc` | TCP, TLS or a Unix socket; gRPC's framing |
-//! | `session` `client` `backoff` | one stream; streams one after the other |
+//! | `session` `pacing` | one stream; refusals that repeat are slow |
+//! | `client` `backoff` | streams one after the other |
 #![forbid(unsafe_code)]
 
 mod backoff;
@@ -20,6 +21,7 @@ pub mod grpc;
 pub mod kind;
 pub mod message;
 pub mod options;
+mod pacing;
 pub mod schema;
 pub mod session;
 mod tls;

@@ -38,8 +38,9 @@ pub struct Control {
     /// For connection, TLS and HTTP/2 together.
     #[serde(with = "duration", default = "five_seconds")]
     pub connect_timeout: Duration,
-    /// A silent stream is tried with a ping after this time.
-    #[serde(with = "duration", default = "thirty_seconds")]
+    /// A silent stream is tried with a ping after this time. gRPC's servers break off with clients
+    /// that do so more often than every 5 minutes, unless they are told otherwise.
+    #[serde(with = "duration", default = "five_minutes")]
     pub keepalive: Duration,
     /// Time for the ping's answer.
     #[serde(with = "duration", default = "ten_seconds")]
@@ -99,7 +100,7 @@ impl Control {
             token: None,
             warming_timeout: fifteen_seconds(),
             connect_timeout: five_seconds(),
-            keepalive: thirty_seconds(),
+            keepalive: five_minutes(),
             keepalive_timeout: ten_seconds(),
             backoff: first_pause(),
             max_backoff: thirty_seconds(),
@@ -170,6 +171,9 @@ fn value(out: &mut Writer, json: &serde_json::Value) {
     };
 }
 
+fn five_minutes() -> Duration {
+    Duration::from_secs(310)
+}
 fn first_pause() -> Duration {
     Duration::from_millis(200)
 }

@@ -19,6 +19,7 @@ use crate::{
     grpc::{Deframer, GrpcError, ending, frame},
     message,
     options::Control,
+    pacing::Pacing,
     transport::{ConnectError, Io, connect},
     wire::WireError,
 };
@@ -53,6 +54,7 @@ pub struct Session {
     out: SendStream<Bytes>,
     input: Input,
     pings: Option<PingPong>,
+    pacing: Pacing,
     node: Vec<u8>,
 }
 
@@ -117,6 +119,7 @@ impl Session {
                 out,
                 input: Input::Headers(answer),
                 pings,
+                pacing: Pacing::default(),
                 node: options.node.encode(),
             })
         };
@@ -169,7 +172,8 @@ impl Session {
             let now = Instant::now();
             let due = engine.deadline(now);
             let quiet = heard + options.keepalive;
-            let wake = due.map_or(quiet, |due| due.min(quiet));
+            let held = self.pacing.next();
+            let wake = [due, held].into_iter().flatten().fold(quiet, Instant::min);
             let next = timeout_at(wake, self.next(options)).await;
             let now = Instant::now();
             let (requests, answered) = match next {
@@ -178,12 +182,18 @@ impl Session {
                     (engine.receive(now, &message?, sink)?, true)
                 }
                 None if due.is_some_and(|due| due <= now) => (engine.tick(now, sink), false),
+                None if held.is_some_and(|held| held <= now) => {
+                    let ready = self.pacing.due(now);
+                    self.send(&ready)?;
+                    continue;
+                }
                 None => {
                     self.ping(options.keepalive_timeout).await?;
                     heard = Instant::now();
                     continue;
                 }
             };
+            let requests = self.pacing.take(now, requests);
             self.send(&requests)?;
             progress(engine, answered);
         }
