@@ -121,6 +121,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
                     self.shut = true;
                     break;
                 }
+                Poll::Pending if matches!(state.phase, Phase::Failed(_)) => {
+                    // It does not even take our last words.
+                    self.shut = true;
+                    break;
+                }
                 Poll::Pending => {
                     if input == Input::More {
                         cx.waker().wake_by_ref();
@@ -139,7 +144,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Conn<T> {
                 return Poll::Pending;
             }
         };
-        if self.poll_shutdown(cx).is_pending() {
+        if self.poll_shutdown(cx).is_pending() && end.is_ok() {
             return Poll::Pending;
         }
         Poll::Ready(end)

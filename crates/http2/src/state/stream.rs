@@ -318,3 +318,27 @@ impl Hasher for Product {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_stream_is_small() {
+        assert!(size_of::<Stream>() <= 320, "{}", size_of::<Stream>());
+    }
+
+    #[test]
+    fn a_table_that_was_large_is_given_back() {
+        let mut streams = Streams::default();
+        let keys: Vec<Key> = (0..1000)
+            .map(|number| streams.insert(Stream::new(number * 2 + 1, 0, 0)))
+            .collect();
+        assert_eq!(streams.find(9).map(|(key, _)| key), Some(keys[4]));
+        for key in keys {
+            streams.forget(key.id);
+            streams.remove(key);
+        }
+        assert_eq!((streams.len(), streams.slots.capacity()), (0, 0));
+    }
+}
