@@ -1,0 +1,75 @@
+"""Who may send requests and how many; filters in Python on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from .plane_world import Backend, config, endpoints, forward, free_port, plane
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_keys_rules_and_rates(tmp_path: Path) -> None:
+    port = free_port()
+    keys = tmp_path / "keys.json"
+    digest = hashlib.sha256(b"secret-of-anna").hexdigest()
+    keys.write_text(json.dumps({"keys": [{"name": "anna", "sha256": digest, "tenant": "t1"}]}))
+    guard = {
+        "authentication": {"providers": [{"api_keys": {"file": str(keys)}}]},
+        "rate_limits": [{"name": "few", "rate": 3, "per": "hour", "key": "tenant"}],
+    }
+    async with Backend("a").running() as a:
+        route = {**forward("c"), "guard": guard}
+        told = config(port, [route], c={"endpoints": endpoints(a)})
+        async with plane(tmp_path, told) as gateway:
+            assert (await gateway.get("/"))[0] == 401
+            wrong = {"x-api-key": "other"}
+            assert (await gateway.get("/", headers=wrong))[0] == 401
+            right = {"x-api-key": "secret-of-anna"}
+            statuses = [(await gateway.get("/", headers=right))[0] for _ in range(5)]
+            assert statuses == [200, 200, 200, 429, 429]
+            assert len(a.seen) == 3
+
+
+async def test_grpc_callers_are_refused_in_their_own_way(tmp_path: Path) -> None:
+    port = free_port()
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": []}))
+    guard = {"authentication": {"providers": [{"api_keys": {"file": str(keys)}}]}}
+    told = config(port, [{**forward("c"), "guard": guard}], c={"endpoints": endpoints(1)})
+    async with plane(tmp_path, told) as gateway:
+        kind = {"content-type": "application/grpc"}
+        async with gateway.session.post(gateway.url + "/a.B/C", headers=kind) as answer:
+            assert answer.status == 200
+            assert answer.headers["grpc-status"] == "16"
+
+
+async def test_a_filter_sees_its_requests_and_no_others(tmp_path: Path) -> None:
+    port = free_port()
+    folder = tmp_path / "filters"
+    folder.mkdir()
+    (folder / "add.py").write_text(
+        "from cloudwright.proxy import Filter, Match, Request, Response\n"
+        "class Add(Filter):\n"
+        "    match = Match(path='/api/*')\n"
+        "    timeout_ms = 20000\n"
+        "    def on_request(self, request: Request) -> None:\n"
+        "        request.headers['x-added'] = 'yes'\n"
+        "    def on_response(self, request: Request, response: Response) -> None:\n"
+        "        response.headers['x-seen'] = 'yes'\n"
+    )
+    async with Backend("a").running() as a:
+        told = config(port, [forward("c")], c={"endpoints": endpoints(a)})
+        options = ("--filters", str(folder), "--python", sys.executable)
+        async with plane(tmp_path, told, *options) as gateway:
+            async with gateway.session.get(gateway.url + "/api/x") as answer:
+                assert (await answer.json())["headers"]["x-added"] == "yes"
+                assert answer.headers["x-seen"] == "yes"
+            async with gateway.session.get(gateway.url + "/other") as answer:
+                assert "x-added" not in (await answer.json())["headers"]
+                assert "x-seen" not in answer.headers
