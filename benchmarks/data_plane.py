@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.data_plane import latency, residence, scale
+from benchmarks.data_plane import filters, latency, residence, scale
 from benchmarks.data_plane.bench import KINDS, Bench
 from benchmarks.data_plane.figures import table
 from benchmarks.data_plane.load import LoadFailed
@@ -38,6 +38,7 @@ ROWS: dict[str, Callable[[Bench], None]] = {
     "burst": residence.burst,
     "p99": latency.added_p99,
     "scale": scale.scale,
+    "filter": filters.filters,
 }
 
 
