@@ -14,7 +14,7 @@ use super::integer;
 
 /// The largest table that we use, whatever the peer allows.
 const MAX_TABLE: usize = 4096;
-const SLOTS: usize = 256;
+const SLOTS: usize = 128;
 /// Fields longer than this would push out too much of the table.
 const MAX_FIELD: usize = 1024;
 
@@ -26,17 +26,19 @@ pub(crate) struct Encoder {
     max: usize,
     /// A change of `max` that the peer has not been told of, with the smallest in between.
     update: Option<usize>,
-    /// Number of insertions so far; entry `i` (0: the newest) is insertion `inserted - i`.
-    inserted: u32,
+    /// Number of insertions so far, which wraps at 2^16; entry `i` (0: the newest) is insertion
+    /// `inserted - i`. What is looked up is compared, so that a wrong number does no harm.
+    inserted: u16,
     /// By hash: what was seen there last. Empty until the first field.
     seen: Vec<Seen>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
-    hash: u32,
+    /// Of the hash, what did not choose the slot; 0: nothing was seen.
+    tag: u16,
     /// The insertion; 0: seen once.
-    inserted: u32,
+    inserted: u16,
 }
 
 #[derive(Debug)]
@@ -154,14 +156,15 @@ impl Encoder {
             self.seen = vec![Seen::default(); SLOTS];
         }
         let seen = &mut self.seen[hash as usize % SLOTS];
-        if seen.hash != hash {
-            *seen = Seen { hash, inserted: 0 };
+        let tag = tag(hash);
+        if seen.tag != tag {
+            *seen = Seen { tag, inserted: 0 };
             return Look::New;
         }
         if seen.inserted == 0 {
             return Look::Again;
         }
-        let place = self.inserted.wrapping_sub(seen.inserted) as usize;
+        let place = usize::from(self.inserted.wrapping_sub(seen.inserted));
         match self.entries.get(place) {
             Some(entry) if *entry.value == *value && same(&entry.key) => {
                 Look::Known(place + fixed::ENTRIES + 1)
@@ -238,6 +241,10 @@ fn hash(name: &[u8], value: &[u8]) -> u32 {
             state = (state.rotate_left(5) ^ u64::from(byte)).wrapping_mul(K);
         }
     }
-    // 0 would look like a slot that has seen nothing.
-    ((state >> 32) as u32).max(1)
+    (state >> 32) as u32
+}
+
+#[inline]
+fn tag(hash: u32) -> u16 {
+    ((hash >> 16) as u16).max(1)
 }

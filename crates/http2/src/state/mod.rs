@@ -233,6 +233,12 @@ impl State {
 }
 
 #[cfg(test)]
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(size_of::<State>() <= 1024, "{}", size_of::<State>());
+}
+
+#[cfg(test)]
 impl State {
     /// All that a peer can bring about, as text.
     pub(crate) fn describe(&mut self) -> String {
