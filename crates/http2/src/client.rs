@@ -56,6 +56,7 @@ impl Builder {
         let conn = Conn::new(io, state, Bytes::new());
         let sender = SendRequest {
             shared: conn.shared.clone(),
+            ticket: 0,
         };
         (sender, Connection { conn })
     }
@@ -109,6 +110,8 @@ impl<T> Connection<T> {
 #[derive(Debug)]
 pub struct SendRequest {
     shared: Arc<Shared>,
+    /// Its place among those that wait for a free stream; 0: it does not.
+    ticket: u64,
 }
 
 impl SendRequest {
@@ -117,7 +120,7 @@ impl SendRequest {
     /// # Errors
     /// The connection is over or going away; [`Error::is_unprocessed`] is true.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared.lock().poll_openable(cx)
+        self.shared.lock().poll_openable(&mut self.ticket, cx)
     }
 
     /// As [`SendRequest::poll_ready`].
@@ -179,6 +182,7 @@ impl Clone for SendRequest {
         self.shared.lock().openers += 1;
         Self {
             shared: self.shared.clone(),
+            ticket: 0,
         }
     }
 }
@@ -187,6 +191,7 @@ impl Drop for SendRequest {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.openers -= 1;
+        state.empty_place(&mut self.ticket);
         if state.openers == 0 {
             state.notify();
         }

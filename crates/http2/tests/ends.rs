@@ -8,7 +8,7 @@
 
 mod bodies;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::time::Duration;
 
 use bodies::{Pattern, drain, pipe};
@@ -319,4 +319,29 @@ async fn an_abrupt_shutdown_says_why() {
     let error = response.await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
     drop(accepted);
+}
+
+#[tokio::test]
+async fn a_waiting_request_that_is_given_up_holds_nobody_up() {
+    let mut builder = server::Builder::new();
+    builder.max_concurrent_streams(1);
+    let (mut sender, mut connection) = pair(&builder);
+    let (first, _) = sender
+        .send_request(request(Method::GET, "/"), true)
+        .unwrap();
+    let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+    run(connection);
+    let mut given_up = Box::pin(sender.clone().ready());
+    while poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx).is_ready())).await {
+        // The server's limit is not known yet.
+        tokio::task::yield_now().await;
+        given_up = Box::pin(sender.clone().ready());
+    }
+    let patient = tokio::spawn(sender.clone().ready());
+    tokio::task::yield_now().await;
+    respond.send_response(Response::new(()), true).unwrap();
+    first.await.unwrap();
+    // Woken or not: it goes without opening a stream.
+    drop(given_up);
+    assert!(patient.await.unwrap().is_ok());
 }

@@ -106,8 +106,10 @@ pub(crate) struct State {
     round: VecDeque<Key>,
     /// Streams whose application waits for capacity.
     queue: VecDeque<Key>,
-    /// Tasks that wait for a free stream (client).
-    waiting: VecDeque<Waker>,
+    /// Tasks that wait for a free stream, by their tickets, which ascend (client).
+    waiting: VecDeque<(u64, Option<Waker>)>,
+    /// The last ticket.
+    tickets: u64,
     /// The largest identifier that the peer opened.
     last_peer: u32,
     /// Above this, the peer's streams are not processed any more.
@@ -144,6 +146,7 @@ impl State {
             round: VecDeque::new(),
             queue: VecDeque::new(),
             waiting: VecDeque::new(),
+            tickets: 0,
             last_peer: 0,
             accept_until: frame::MAX_WINDOW,
             next_id: 1,

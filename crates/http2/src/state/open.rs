@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 
 use super::floods::Noise;
 use super::stream::{Key, Recv, Stream, UNKNOWN};
-use super::{Phase, State};
+use super::{Phase, State, remember};
 use crate::Reason;
 use crate::error::{Error, Fatal};
 use crate::frame::{self, MAX_WINDOW};
@@ -93,18 +93,53 @@ impl State {
         }
     }
 
-    /// Ready when a stream may be opened (client).
-    pub(crate) fn poll_openable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Ready when a stream may be opened (client). `ticket` is the asker's place in the queue,
+    /// 0 where it has none.
+    pub(crate) fn poll_openable(
+        &mut self,
+        ticket: &mut u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
         match self.openable() {
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => {
-                if !self.waiting.iter().any(|task| task.will_wake(cx.waker())) {
-                    self.waiting.push_back(cx.waker().clone());
-                }
-                Poll::Pending
+            Ok(false) => {}
+            ready => {
+                self.leave_queue(ticket, ready.is_ok());
+                return Poll::Ready(ready.map(drop));
             }
-            Err(error) => Poll::Ready(Err(error)),
         }
+        let place = self
+            .waiting
+            .binary_search_by_key(ticket, |(other, _)| *other);
+        match place.ok().and_then(|place| self.waiting.get_mut(place)) {
+            Some((_, task)) => remember(task, cx.waker()),
+            None => {
+                self.tickets += 1;
+                *ticket = self.tickets;
+                self.waiting.push_back((*ticket, Some(cx.waker().clone())));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// The asker waits no more. Was it woken and does not open a stream, the next one may.
+    pub(crate) fn leave_queue(&mut self, ticket: &mut u64, opens: bool) {
+        if std::mem::take(ticket) == 0 {
+            return;
+        }
+        if !opens {
+            self.wake_openers();
+        }
+    }
+
+    /// The asker is gone: its place in the queue is empty.
+    pub(crate) fn empty_place(&mut self, ticket: &mut u64) {
+        let place = self
+            .waiting
+            .binary_search_by_key(ticket, |(other, _)| *other);
+        if let Some((_, task)) = place.ok().and_then(|place| self.waiting.get_mut(place)) {
+            *task = None;
+        }
+        self.leave_queue(ticket, false);
     }
 
     /// Open a stream with this request (client).
@@ -128,20 +163,25 @@ impl State {
         Ok(key)
     }
 
-    /// A stream is free: let one of those that wait try.
+    /// Streams are free: let as many of those that wait try.
     pub(super) fn wake_openers(&mut self) {
-        if self.active < self.peer.max_streams {
-            let free = (self.peer.max_streams - self.active) as usize;
-            for _ in 0..free.min(self.waiting.len()) {
-                if let Some(task) = self.waiting.pop_front() {
-                    task.wake();
-                }
+        let mut free = self.peer.max_streams.saturating_sub(self.active);
+        while free > 0 {
+            let Some((_, task)) = self.waiting.pop_front() else {
+                return;
+            };
+            if let Some(task) = task {
+                task.wake();
+                free -= 1;
             }
         }
     }
 
     pub(super) fn wake_all_openers(&mut self) {
-        for task in std::mem::take(&mut self.waiting) {
+        for task in std::mem::take(&mut self.waiting)
+            .into_iter()
+            .filter_map(|(_, task)| task)
+        {
             task.wake();
         }
     }

@@ -114,7 +114,8 @@ impl State {
             };
             stream.in_queue = false;
             if own > 0 && !stream.closed {
-                room -= own.min(stream.wanted.max(1) as i64);
+                // No more than a frame: it may not take what it asked for.
+                room -= own.min(stream.wanted.clamp(1, 16_384) as i64);
                 stream.wake_send();
             }
         }
