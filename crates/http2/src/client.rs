@@ -191,7 +191,7 @@ impl Drop for SendRequest {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.openers -= 1;
-        state.empty_place(&mut self.ticket);
+        state.leave_queue(self.ticket);
         if state.openers == 0 {
             state.notify();
         }

@@ -103,7 +103,7 @@ impl State {
         match self.openable() {
             Ok(false) => {}
             ready => {
-                self.leave_queue(ticket, ready.is_ok());
+                self.vacate(std::mem::take(ticket));
                 return Poll::Ready(ready.map(drop));
             }
         }
@@ -121,25 +121,20 @@ impl State {
         Poll::Pending
     }
 
-    /// The asker waits no more. Was it woken and does not open a stream, the next one may.
-    pub(crate) fn leave_queue(&mut self, ticket: &mut u64, opens: bool) {
-        if std::mem::take(ticket) == 0 {
-            return;
-        }
-        if !opens {
-            self.wake_openers();
-        }
-    }
-
-    /// The asker is gone: its place in the queue is empty.
-    pub(crate) fn empty_place(&mut self, ticket: &mut u64) {
+    /// The asker's place in the queue is empty from now on.
+    fn vacate(&mut self, ticket: u64) {
         let place = self
             .waiting
-            .binary_search_by_key(ticket, |(other, _)| *other);
+            .binary_search_by_key(&ticket, |(other, _)| *other);
         if let Some((_, task)) = place.ok().and_then(|place| self.waiting.get_mut(place)) {
             *task = None;
         }
-        self.leave_queue(ticket, false);
+    }
+
+    /// The asker is gone. Was it woken and opened no stream, the next one may.
+    pub(crate) fn leave_queue(&mut self, ticket: u64) {
+        self.vacate(ticket);
+        self.wake_openers();
     }
 
     /// Open a stream with this request (client).
