@@ -52,7 +52,8 @@ impl Output {
 
     /// Whether it has to be written before more is appended.
     pub(crate) fn is_full(&self) -> bool {
-        !self.large.is_empty() || self.small.len() - self.written >= FULL
+        // What is appended goes before the large piece: not while any of that or its tail waits.
+        !self.large.is_empty() || !self.tail.is_empty() || self.small.len() - self.written >= FULL
     }
 
     /// Whether everything was written.
@@ -133,5 +134,46 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Wherever a write stops, nothing is appended before what is still to be written.
+    #[test]
+    fn order_is_kept_wherever_a_write_stops() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let large = Bytes::from(vec![b'x'; COPY + 1]);
+        let expected = [b"1", &large[..], b"\r\n2"].concat();
+        for room in 1..=expected.len() {
+            let (mut io, mut peer) = tokio::io::duplex(room);
+            let cx = &mut Context::from_waker(Waker::noop());
+            let mut out = Output::default();
+            out.small().push(b'1');
+            out.data(large.clone(), b"\r\n");
+            let _ = out.poll_write(&mut io, cx);
+            let got = runtime.block_on(async {
+                let mut got = Vec::new();
+                let mut appended = false;
+                while got.len() < expected.len() {
+                    if !appended && !out.is_full() {
+                        out.small().push(b'2');
+                        appended = true;
+                    }
+                    let _ = out.poll_write(&mut io, cx);
+                    peer.read_buf(&mut got).await.unwrap();
+                }
+                got
+            });
+            assert!(got == expected, "with room for {room}");
+        }
     }
 }
