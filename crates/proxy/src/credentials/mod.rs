@@ -7,6 +7,7 @@
 //! | `client` | towards endpoints |
 pub mod client;
 pub mod material;
+mod members;
 pub mod server;
 
 pub use client::ClientTls;

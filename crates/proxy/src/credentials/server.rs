@@ -8,7 +8,10 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::material::{Material, crypto};
+use super::{
+    material::{Material, crypto},
+    members::Members,
+};
 
 /// Which HTTP versions are offered by ALPN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,14 @@ impl ServerTls {
                     verifier.allow_unauthenticated()
                 };
                 let verifier = verifier.build().map_err(|why| bad(why.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
+                builder.with_client_cert_verifier(if config.client_identities.is_empty() {
+                    verifier
+                } else {
+                    Arc::new(Members {
+                        inner: verifier,
+                        identities: config.client_identities.clone(),
+                    })
+                })
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName(certificates)));
