@@ -66,7 +66,26 @@ pub fn document<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, Config
     let source = file.display().to_string();
     let text = std::fs::read_to_string(file)
         .map_err(|why| ConfigError::new("", format!("cannot read: {why}")).of(&source))?;
-    serde_saphyr::from_str(&text).map_err(|why| syntax(&why, &source))
+    parse(&text, &source)
+}
+
+/// Machines write JSON, and much of it: it is read by its own parser, and by YAML's only when it is
+/// none (or to say what is wrong with it).
+fn parse<T: serde::de::DeserializeOwned>(text: &str, source: &str) -> Result<T, ConfigError> {
+    if text.trim_start().starts_with('{')
+        && let Ok(found) = serde_json::from_str(text)
+    {
+        return Ok(found);
+    }
+    // The file is its owner's: what is bounded is what small text can grow to.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 50_000_000,
+            max_nodes: 20_000_000,
+            max_total_scalar_bytes: 1 << 30,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|why| syntax(&why, source))
 }
 
 /// Reads and checks `text`; JSON is YAML too.
@@ -74,8 +93,7 @@ pub fn document<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, Config
 /// # Errors
 /// Every problem found, each with `source`, place and reason.
 pub fn from_text(text: &str, source: &str) -> Result<Resources, Vec<ConfigError>> {
-    let document: Document =
-        serde_saphyr::from_str(text).map_err(|why| vec![syntax(&why, source)])?;
+    let document: Document = parse(text, source).map_err(|why| vec![why])?;
     let mut problems = Vec::new();
     let resources = Resources {
         listeners: by_name(document.listeners, "listeners", &mut problems),
@@ -150,6 +168,17 @@ clusters:
         assert_eq!(pay.endpoints[0].weight, 3);
         assert_eq!(found.listeners["edge"].limits.max_streams, 100);
         assert_eq!(found.routes["main"].virtual_hosts[0].routes.len(), 3);
+    }
+
+    #[test]
+    fn many_endpoints_are_no_bomb() {
+        use std::fmt::Write;
+        let mut text = String::from("clusters:\n- name: c\n  endpoints:\n");
+        for port in 1..=60_000 {
+            let _ = writeln!(text, "  - {{address: \"127.0.0.1:{port}\", weight: 2}}");
+        }
+        let found = from_text(&text, "x").unwrap();
+        assert_eq!(found.clusters["c"].endpoints.len(), 60_000);
     }
 
     #[test]

@@ -112,7 +112,12 @@ pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
             drain.reached(Phase::Stopping).await;
         };
         tasks.spawn(host.run(leave));
-        client.ready().await.map_err(|why| why.to_string())?;
+        let loaded = client.ready().await.map_err(|why| why.to_string())?;
+        // A filter that is missing may be one that must not be left out.
+        if let Some(broken) = loaded.errors.first() {
+            let (file, line, why) = (&broken.file, broken.line, &broken.message);
+            return Err(format!("{file}:{line}: {why}"));
+        }
         // Set once: a process has one host.
         let _ = shared.filters.set(client);
     }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.integration.proxy.proxy_world import binary
 
 from .plane_world import Backend, config, endpoints, forward, free_port, plane
 
@@ -21,7 +24,9 @@ async def test_keys_rules_and_rates(tmp_path: Path) -> None:
     keys.write_text(json.dumps({"keys": [{"name": "anna", "sha256": digest, "tenant": "t1"}]}))
     guard = {
         "authentication": {"providers": [{"api_keys": {"file": str(keys)}}]},
-        "rate_limits": [{"name": "few", "rate": 3, "per": "hour", "key": "tenant"}],
+        "rate_limits": [
+            {"name": "few", "rate": 3, "burst": 3, "per": "hour", "key": {"tenant": "credential"}}
+        ],
     }
     async with Backend("a").running() as a:
         route = {**forward("c"), "guard": guard}
@@ -73,3 +78,20 @@ async def test_a_filter_sees_its_requests_and_no_others(tmp_path: Path) -> None:
             async with gateway.session.get(gateway.url + "/other") as answer:
                 assert "x-added" not in (await answer.json())["headers"]
                 assert "x-seen" not in answer.headers
+
+
+async def test_a_broken_filter_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
+    folder = tmp_path / "filters"
+    folder.mkdir()
+    (folder / "broken.py").write_text(
+        "from cloudwright.proxy import Filter\nraise ValueError('no')\n"
+    )
+    file = tmp_path / "gateway.yaml"
+    file.write_text(json.dumps(config(free_port(), [forward("c")], c={"endpoints": endpoints(1)})))
+    process = await asyncio.create_subprocess_exec(
+        str(binary()), "gateway", "run", "-c", str(file), "--filters", str(folder),
+        "--python", sys.executable, stderr=-1,
+    )  # fmt: skip
+    _, told = await process.communicate()
+    assert process.returncode == 1
+    assert "broken.py:2" in told.decode()

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     drain::Active,
     headers,
-    plane::{shared::Shared, state::Served},
+    plane::{served::Served, shared::Shared},
     respond::Refusal,
     router::has_dot_segment,
     routing::{
@@ -88,6 +88,7 @@ pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
             cluster: None,
             endpoint: None,
             identity: client.identity.clone(),
+            judged_at_end: false,
             status: 0,
             retries: 0,
             flags: "",
@@ -488,6 +489,7 @@ impl Work {
             retries,
         } = answered;
         self.facts.endpoint = Some(endpoint);
+        self.facts.judged_at_end = true;
         self.facts.retries = retries;
         response.headers_mut().remove(headers::UNPROCESSED);
         if let Some(cookie) = cookie {

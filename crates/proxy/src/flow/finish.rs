@@ -27,6 +27,8 @@ pub struct Facts {
     pub endpoint: Option<Arc<Endpoint>>,
     /// Who the client proved to be.
     pub identity: Option<Arc<str>>,
+    /// The endpoint's answer is the client's, and what it is worth is to be noted at its end.
+    pub judged_at_end: bool,
     pub status: u16,
     pub retries: u32,
     pub flags: &'static str,
@@ -128,7 +130,9 @@ impl Drop for Finish {
             Some(rule) => rule.series.count(facts.status, took),
             None => self.shared.unrouted.count(facts.status, took),
         }
-        if let (Some(cluster), Some(endpoint)) = (&facts.cluster, &facts.endpoint) {
+        if let (true, Some(cluster), Some(endpoint)) =
+            (facts.judged_at_end, &facts.cluster, &facts.endpoint)
+        {
             let answer = match self.grpc {
                 Some(code) => Answer::of_grpc(code),
                 None => Answer::of_status(facts.status),

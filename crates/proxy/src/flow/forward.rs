@@ -193,6 +193,9 @@ impl Outgoing<'_> {
                             retries,
                         });
                     }
+                    let answer = Answer::of_status(response.status().as_u16());
+                    let now = self.shared.state.now_ms();
+                    self.cluster.answered(&endpoint, answer, now);
                     (again, None)
                 }
                 Err(failure) => {

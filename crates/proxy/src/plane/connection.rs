@@ -23,8 +23,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     rewind::Rewind,
+    served::Served,
     shared::{Shared, bump},
-    state::Served,
 };
 use crate::{
     drain::Phase,
@@ -40,6 +40,8 @@ use crate::{
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const TUNNEL_BYTES: usize = 16 * 1024;
+/// Enough for a usual request line.
+const FIRST_BYTES: usize = 256;
 /// How every HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
@@ -70,7 +72,7 @@ pub async fn serve(shared: Arc<Shared>, served: Arc<Served>, tcp: TcpStream, pee
         (_, Some(false)) => serve_http1(client, io, Bytes::new(), &limits).await,
         (_, None) => {
             let mut io = io;
-            let Some((first, http2)) = sniff(&mut io, &limits).await else {
+            let Some((first, http2)) = sniff(&client.shared, &mut io, &limits).await else {
                 return;
             };
             if http2 {
@@ -110,23 +112,57 @@ async fn open(
     }
 }
 
-/// Reads the first bytes, until they are or cannot be the preface of HTTP/2.
-async fn sniff(io: &mut Io, limits: &HttpLimits) -> Option<(Bytes, bool)> {
+/// What a connection begins with.
+enum First {
+    Http1,
+    Http2,
+    /// A whole line without `HTTP/`.
+    Nonsense,
+}
+
+/// What the bytes read so far are the beginning of; `None` when more are needed.
+fn first(bytes: &[u8], full: bool) -> Option<First> {
+    let head = bytes.get(..PREFACE.len()).unwrap_or(bytes);
+    if PREFACE.starts_with(head) {
+        return (head.len() == PREFACE.len()).then_some(First::Http2);
+    }
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    if line.len() < bytes.len() {
+        let http = line.windows(6).any(|six| six == b" HTTP/") || line.len() <= 1;
+        return Some(if http { First::Http1 } else { First::Nonsense });
+    }
+    full.then_some(First::Http1)
+}
+
+/// Reads the first bytes, until they say what is spoken; at most as long as a head may take.
+async fn sniff(shared: &Shared, io: &mut Io, limits: &HttpLimits) -> Option<(Bytes, bool)> {
     let read = async {
-        let mut buffer = [0u8; PREFACE.len()];
+        let mut buffer = [0u8; FIRST_BYTES];
         let mut length = 0;
         loop {
             let room = buffer.get_mut(length..)?;
             let count = io.read(room).await.ok().filter(|count| *count > 0)?;
             length += count;
-            let first = buffer.get(..length)?;
-            let same = PREFACE.starts_with(first);
-            if !same || length == PREFACE.len() {
-                return Some((Bytes::copy_from_slice(first), same));
+            let bytes = buffer.get(..length)?;
+            match first(bytes, length == FIRST_BYTES) {
+                None => {}
+                Some(First::Nonsense) => {
+                    shared.fault("no-http");
+                    return None;
+                }
+                Some(found) => {
+                    let http2 = matches!(found, First::Http2);
+                    return Some((Bytes::copy_from_slice(bytes), http2));
+                }
             }
         }
     };
-    tokio::time::timeout(limits.idle_timeout, read).await.ok()?
+    tokio::time::timeout(limits.header_timeout, read)
+        .await
+        .ok()?
 }
 
 /// Bytes to and from an endpoint of the listener's cluster.
@@ -321,5 +357,27 @@ async fn stream(
         }
         Ok(_) => {}
         Err(_) => respond.send_reset(Reason::INTERNAL_ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_say_what_is_spoken() {
+        let of = |text: &str, full| match first(text.as_bytes(), full) {
+            None => "more",
+            Some(First::Http1) => "http1",
+            Some(First::Http2) => "http2",
+            Some(First::Nonsense) => "nonsense",
+        };
+        assert_eq!(of("PR", false), "more");
+        assert_eq!(of("PRI * HTTP/2.0\r\n", false), "http2");
+        assert_eq!(of("PROPFIND / HTTP/1.1\r\n", false), "http1");
+        assert_eq!(of("GET / HT", false), "more");
+        assert_eq!(of("GET /a-very-long-target", true), "http1");
+        assert_eq!(of("\r\nGET / HTTP/1.1\r\n", false), "http1");
+        assert_eq!(of("INVALID CONNECTION PREFACE\r\n\r\n", false), "nonsense");
     }
 }

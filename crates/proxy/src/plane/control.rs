@@ -9,6 +9,17 @@ use super::{file::Applier, keeping, shared::Shared};
 pub async fn run(shared: Arc<Shared>, control: Control, end: impl Future<Output = ()>) {
     let mut applier = Applier::new(&shared);
     let sink = move |update: &Update| {
+        let changed = &update.changed;
+        let others = [
+            &changed.listeners,
+            &changed.routes,
+            &changed.clusters,
+            &changed.secrets,
+        ];
+        if others.into_iter().all(Vec::is_empty) {
+            applier.assign(&update.resources, &changed.assignments);
+            return Ok(());
+        }
         let resources = (*update.resources).clone();
         applier
             .apply(resources, false)

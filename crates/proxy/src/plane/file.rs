@@ -55,6 +55,14 @@ impl Applier {
     }
 }
 
+impl Applier {
+    /// Puts the endpoints of some services in force.
+    pub fn assign(&self, resources: &Resources, names: &[Arc<str>]) {
+        self.shared.state.assign(resources, names);
+        bump(&self.shared.counters.config_applied);
+    }
+}
+
 fn directory(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),

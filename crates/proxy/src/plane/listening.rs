@@ -10,8 +10,9 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 use super::{
     connection,
+    served::Served,
     shared::{Shared, bump},
-    state::{Change, Served},
+    state::Change,
 };
 use crate::{drain::Phase, serve::bind};
 

@@ -2,8 +2,8 @@
 //!
 //! | module | concept |
 //! | --- | --- |
-//! | `state` | what is in force, and how a new set takes its place: whole, or not at all |
-//! | `listening` `connection` `rewind` | sockets and the connections on them |
+//! | `state` `staging` | what is in force, and how a new set takes its place: whole, or not at all |
+//! | `listening` `served` `connection` `rewind` | sockets and the connections on them |
 //! | `shared` | what all of them share |
 //! | `keeping` | what goes on without requests: names resolved, endpoints asked, ejections ended |
 //! | `admin` | the socket for whoever runs the proxy |
@@ -15,5 +15,7 @@ pub mod file;
 pub mod keeping;
 pub mod listening;
 pub mod rewind;
+pub mod served;
 pub mod shared;
+mod staging;
 pub mod state;

@@ -155,7 +155,7 @@ impl Cluster {
         };
         match self
             .bucket
-            .take(&crate::plane::state::pace(rate), 1, now_ns)
+            .take(&crate::plane::served::pace(rate), 1, now_ns)
         {
             Take::Granted => Ok(()),
             Take::Wait(ns) => Err(ns),
