@@ -1,13 +1,9 @@
 //! The rule that a request meets, and what it makes of the request.
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use cloudwright_config::{
     Action,
-    policy::{Fault, HashKey},
+    policy::Fault,
     route::{Redirect, Respond},
 };
 use http::{
@@ -16,6 +12,7 @@ use http::{
 };
 
 use super::{
+    affinity::hash_key,
     body::Body,
     filtering,
     finish::{Facts, Finish},
@@ -33,7 +30,6 @@ use crate::{
         rule::Rule,
         table::Host,
     },
-    upstream::hashing::hash,
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -331,63 +327,6 @@ fn address(parts: &mut Parts) -> Result<(), Refusal> {
     };
     parts.uri = rebuilt(parts, name)?;
     Ok(())
-}
-
-/// The hash of the first key that is there, and a cookie to set when it was made here.
-fn hash_key(
-    client: &Client,
-    keys: &[HashKey],
-    parts: &Parts,
-) -> (Option<u64>, Option<HeaderValue>) {
-    for key in keys {
-        let found = match key {
-            HashKey::Header(name) => parts
-                .headers
-                .get(&**name)
-                .map(|value| hash(value.as_bytes())),
-            HashKey::Query(name) => parts
-                .uri
-                .query()
-                .unwrap_or_default()
-                .split('&')
-                .filter_map(|pair| pair.split_once('='))
-                .find(|(known, _)| *known == &**name)
-                .map(|(_, value)| hash(value.as_bytes())),
-            HashKey::Source => client.peer.map(|peer| match peer.ip() {
-                IpAddr::V4(ip) => hash(&ip.octets()),
-                IpAddr::V6(ip) => hash(&ip.octets()),
-            }),
-            HashKey::Cookie { name, ttl } => match cookie(parts, name) {
-                Some(value) => Some(hash(value.as_bytes())),
-                None => match ttl {
-                    None => None,
-                    Some(ttl) => {
-                        let value = format!("{:016x}", fastrand::u64(..));
-                        let seconds = ttl.as_secs();
-                        let text = format!("{name}={value}; Path=/; HttpOnly; Max-Age={seconds}");
-                        let set = HeaderValue::from_str(&text).ok();
-                        return (Some(hash(value.as_bytes())), set);
-                    }
-                },
-            },
-        };
-        if found.is_some() {
-            return (found, None);
-        }
-    }
-    (None, None)
-}
-
-fn cookie<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| value)
 }
 
 impl Work {

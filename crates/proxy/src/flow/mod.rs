@@ -8,7 +8,9 @@
 //! | `forward` | attempts, deadlines, hedges and copies |
 //! | `exchange` | the rule that a request meets, and what it makes of it |
 //! | `filtering` | filters in Python |
+//! | `affinity` | what keeps a client at an endpoint |
 //! | `finish` | what is counted and logged at the end |
+pub mod affinity;
 pub mod attempt;
 pub mod body;
 pub mod exchange;
