@@ -43,7 +43,7 @@ const TUNNEL_BYTES: usize = 16 * 1024;
 /// Enough for a usual request line.
 const FIRST_BYTES: usize = 256;
 /// How every HTTP/2 connection begins (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection that a listener accepted.
 pub async fn serve(shared: Arc<Shared>, served: Arc<Served>, tcp: TcpStream, peer: SocketAddr) {
@@ -64,23 +64,21 @@ pub async fn serve(shared: Arc<Shared>, served: Arc<Served>, tcp: TcpStream, pee
         served,
     };
     let limits = client.served.config.load().limits.clone();
-    match (protocol, http2) {
-        (Protocol::Http1, _) => serve_http1(client, io, Bytes::new(), &limits).await,
-        (Protocol::Http2, _) | (_, Some(true)) => {
-            serve_http2(client, io, Bytes::new(), &limits).await;
-        }
-        (_, Some(false)) => serve_http1(client, io, Bytes::new(), &limits).await,
-        (_, None) => {
-            let mut io = io;
-            let Some((first, http2)) = sniff(&client.shared, &mut io, &limits).await else {
-                return;
-            };
-            if http2 {
-                serve_http2(client, io, first, &limits).await;
-            } else {
-                serve_http1(client, io, first, &limits).await;
-            }
-        }
+    let chosen = match protocol {
+        Protocol::Http1 => Some(false),
+        Protocol::Http2 => Some(true),
+        _ => http2,
+    };
+    if chosen == Some(false) {
+        return serve_http1(client, io, Bytes::new(), &limits).await;
+    }
+    // Also where HTTP/2 is agreed on: its preface has a deadline then.
+    let mut io = io;
+    match sniff(&client.shared, &mut io, &limits).await {
+        Some((first, true)) => serve_http2(client, io, first, &limits).await,
+        Some((first, false)) if chosen.is_none() => serve_http1(client, io, first, &limits).await,
+        Some(_) => client.shared.fault("preface"),
+        None => {}
     }
 }
 
@@ -373,7 +371,8 @@ mod tests {
             Some(First::Nonsense) => "nonsense",
         };
         assert_eq!(of("PR", false), "more");
-        assert_eq!(of("PRI * HTTP/2.0\r\n", false), "http2");
+        assert_eq!(of("PRI * HTTP/2.0\r\n", false), "more");
+        assert_eq!(of("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxx", false), "http2");
         assert_eq!(of("PROPFIND / HTTP/1.1\r\n", false), "http1");
         assert_eq!(of("GET / HT", false), "more");
         assert_eq!(of("GET /a-very-long-target", true), "http1");
