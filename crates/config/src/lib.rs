@@ -5,6 +5,7 @@
 //! | `listener` | where connections come in, TLS and limits of their clients |
 //! | `route` `matching` `policy` | what happens with a request, which ones are meant, how it is sent |
 //! | `cluster` `endpoint` | where requests go and how they are kept off what is broken |
+//! | `grpc` | gRPC for clients that do not speak it |
 //! | `guard` | who may send requests, and how many |
 //! | `secret` | certificates, keys and trust |
 //! | `address` `duration` | values that people write |
@@ -21,6 +22,7 @@ pub mod cluster;
 pub mod duration;
 pub mod endpoint;
 pub mod error;
+pub mod grpc;
 pub mod guard;
 pub mod listener;
 pub mod load;

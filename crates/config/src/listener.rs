@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, duration};
+use crate::{Address, duration, grpc::Grpc};
 
 /// What is spoken on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -115,6 +115,8 @@ pub struct Listener {
     /// Proxies in front of this one whose `x-forwarded-for` is believed, counted from here.
     #[serde(default)]
     pub trusted_hops: u32,
+    #[serde(default)]
+    pub grpc: Grpc,
     /// The listener speaks the PROXY protocol (version 1 and 2) first.
     #[serde(default)]
     pub proxy_protocol: bool,

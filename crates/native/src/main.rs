@@ -1,4 +1,6 @@
 //! `cloudwright-native`: one binary, several roles, picked by argv[0] or the first word.
+mod memory;
+
 use std::process::exit;
 
 #[global_allocator]
@@ -25,7 +27,7 @@ fn main() {
     let rest = words.get(1..).unwrap_or_default();
     exit(match role.as_str() {
         "supervisor" => cloudwright_supervisor::main(rest),
-        "gateway" | "sidecar" => cloudwright_proxy::main(&role, rest),
+        "gateway" | "sidecar" => cloudwright_proxy::main(&role, rest, memory::trim),
         "--version" | "-V" => {
             eprintln!("cloudwright-native {}", env!("CARGO_PKG_VERSION"));
             0

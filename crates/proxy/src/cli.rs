@@ -101,6 +101,7 @@ fn parse(args: &[String]) -> Result<Asked, String> {
         (None, Some(config)) => Ok(Asked::File {
             config,
             options: Options {
+                trim: None,
                 access_log,
                 admin,
                 filters,
@@ -115,9 +116,10 @@ fn parse(args: &[String]) -> Result<Asked, String> {
 
 /// Runs the role named by `role` (`gateway` or `sidecar`) with the remaining command-line words.
 ///
+/// `trim` gives memory back to the system; it is called when the process has come to rest.
 /// Returns the process's exit code.
 #[must_use]
-pub fn main(role: &str, args: &[String]) -> i32 {
+pub fn main(role: &str, args: &[String], trim: fn()) -> i32 {
     match parse(args) {
         Ok(Asked::Help) => {
             eprint!("{}", help(role));
@@ -136,7 +138,7 @@ pub fn main(role: &str, args: &[String]) -> i32 {
                 WRONG_USAGE
             }
             Ok(boot) if validate => self::validate(&bootstrap, &boot),
-            Ok(boot) => drive(run(boot)),
+            Ok(boot) => drive(run(boot, trim)),
         },
         Ok(Asked::File {
             config, validate, ..
@@ -146,8 +148,11 @@ pub fn main(role: &str, args: &[String]) -> i32 {
             _ => WRONG_USAGE,
         },
         Ok(Asked::File {
-            config, options, ..
+            config,
+            mut options,
+            ..
         }) => {
+            options.trim = Some(trim);
             let origin = match config {
                 Config::File(file) => check_quietly(&file).then_some(Origin::File(file)),
                 Config::Control(file) => control(&file).map(Origin::Control),
@@ -281,9 +286,12 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_code_2() {
-        assert_eq!(main("sidecar", &words("--nonsense")), 2);
-        assert_eq!(main("sidecar", &[]), 2);
-        assert_eq!(main("sidecar", &words("--bootstrap /nonexistent/file")), 2);
-        assert_eq!(main("gateway", &words("--help")), 0);
+        assert_eq!(main("sidecar", &words("--nonsense"), || {}), 2);
+        assert_eq!(main("sidecar", &[], || {}), 2);
+        assert_eq!(
+            main("sidecar", &words("--bootstrap /nonexistent/file"), || {}),
+            2
+        );
+        assert_eq!(main("gateway", &words("--help"), || {}), 0);
     }
 }

@@ -24,6 +24,7 @@ pub enum Phase {
 pub struct Drain {
     phase: watch::Sender<Phase>,
     active: AtomicUsize,
+    entered: AtomicUsize,
     idle: Notify,
 }
 
@@ -44,6 +45,7 @@ impl Default for Drain {
         Self {
             phase: watch::Sender::new(Phase::Serving),
             active: AtomicUsize::new(0),
+            entered: AtomicUsize::new(0),
             idle: Notify::new(),
         }
     }
@@ -76,12 +78,19 @@ impl Drain {
     #[must_use]
     pub fn enter(self: &Arc<Self>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
+        self.entered.fetch_add(1, Ordering::Relaxed);
         Active(Arc::clone(self))
     }
 
     #[must_use]
     pub fn active(&self) -> usize {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Requests and tunnels since the start.
+    #[must_use]
+    pub fn entered(&self) -> usize {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Waits until nothing is under way; `false` when the time is over first.

@@ -1,8 +1,14 @@
 //! The data plane: one program in two roles, the gateway at the edge and the sidecar in each pod.
 //!
+//! From a configuration (a file, or a control plane by xDS), in folders with a door of their own:
+//! `plane` (what is in force), `routing`, `flow` (a request's way), `upstream` (clusters),
+//! `credentials`, `telemetry`; above the crates `http1`, `http2`, `config`, `xds`, `guard`, `filters`.
+//!
+//! In the mesh, from its snapshot, above hyper (to be moved onto the same folders):
+//!
 //! | module | concept |
 //! | --- | --- |
-//! | `cli` `bootstrap` `run` | start and end of the process |
+//! | `cli` `bootstrap` `run` `rest` | start and end of the process |
 //! | `snapshot` `table` `router` `balance` | where a request goes |
 //! | `inbound` `outbound` `gateway` `exchange` `serve` `tunnel` | the ways through the proxy |
 //! | `forward` `retry` `body` `endpoint` `app` | upstream: attempts, replay, connections |
@@ -39,6 +45,7 @@ mod probe;
 mod proxy;
 mod record;
 mod respond;
+mod rest;
 mod retry;
 mod router;
 mod routing;

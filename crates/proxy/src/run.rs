@@ -21,7 +21,7 @@ use crate::{
     gateway, inbound, outbound,
     plane::{self, shared::Shared},
     proxy::Proxy,
-    serve,
+    rest, serve,
     watch::{self, Watch},
 };
 
@@ -29,7 +29,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_millis(500);
 
 /// Runs a proxy until SIGTERM or SIGINT; the error is one line for people.
-pub async fn run(boot: Bootstrap) -> Result<(), String> {
+pub async fn run(boot: Bootstrap, trim: fn()) -> Result<(), String> {
     let role = boot.role;
     let proxy = Arc::new(Proxy::new(boot)?);
     let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
@@ -46,6 +46,7 @@ pub async fn run(boot: Bootstrap) -> Result<(), String> {
     tasks.spawn(watch.run(Arc::clone(&proxy)));
     tasks.spawn(Arc::clone(&proxy.log).run());
     tasks.spawn(sweep(Arc::clone(&proxy)));
+    tasks.spawn(rest::watch(Arc::clone(&proxy.drain), trim));
     tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
     stop(&proxy).await;
     tasks.shutdown().await;
@@ -78,6 +79,8 @@ async fn stop(proxy: &Arc<Proxy>) {
 
 /// What a proxy is told on the command line besides its configuration.
 pub struct Options {
+    /// Gives memory back to the system.
+    pub trim: Option<fn()>,
     /// `-`, a file, or `off`.
     pub access_log: String,
     pub admin: Option<PathBuf>,
@@ -103,6 +106,9 @@ pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&shared.log).run());
+    if let Some(trim) = options.trim {
+        tasks.spawn(rest::watch(Arc::clone(&shared.drain), trim));
+    }
     if let Some(folder) = options.filters {
         let report = Arc::new(crate::flow::filtering::report);
         let settings = cloudwright_filters::Options::new(options.python, folder, report);

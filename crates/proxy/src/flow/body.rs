@@ -79,6 +79,8 @@ pub enum Source {
     Replay(Reader),
     /// As filters leave it.
     Filtered(Box<FilteredBody<Body>>),
+    /// Of another kind than what came.
+    Turned(Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>),
 }
 
 /// A body; may carry what is to happen at its end.
@@ -175,6 +177,7 @@ impl HttpBody for Body {
                 boxed(ready!(stream.poll(cx)))
             }
             Source::Replay(reader) => ready!(reader.poll(cx)),
+            Source::Turned(body) => ready!(body.as_mut().poll_frame(cx)),
             Source::Filtered(body) => {
                 let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
                 frame.map(|frame| frame.map_err(unfiltered))
@@ -208,6 +211,7 @@ impl HttpBody for Body {
             Source::Stream(_) | Source::Answer(_) => SizeHint::default(),
             Source::Replay(reader) => reader.size_hint(),
             Source::Filtered(body) => body.size_hint(),
+            Source::Turned(body) => body.size_hint(),
         }
     }
 }
@@ -222,5 +226,6 @@ fn source_ended(source: &Source) -> bool {
         Source::Answer(pair) => pair.0.ended,
         Source::Replay(reader) => reader.is_ended(),
         Source::Filtered(body) => body.is_end_stream(),
+        Source::Turned(body) => body.is_end_stream(),
     }
 }

@@ -72,6 +72,15 @@ fn authority(parts: &Parts) -> &str {
 
 /// Answers one request.
 pub async fn answer(client: &Client, request: Request<Body>) -> Response<Body> {
+    match client.served.grpc.load_full() {
+        // Apart and on the heap: what few listeners offer must not make every request's state big.
+        Some(grpc) => Box::pin(async move { grpc.answer(client, request).await }).await,
+        None => routed(client, request).await,
+    }
+}
+
+/// Answers one request by the rule that it meets.
+pub async fn routed(client: &Client, request: Request<Body>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let mut work = Work {
         facts: Facts {

@@ -9,6 +9,7 @@
 //! | `exchange` | the rule that a request meets, and what it makes of it |
 //! | `filtering` | filters in Python |
 //! | `affinity` | what keeps a client at an endpoint |
+//! | `grpc` | gRPC-Web and JSON, turned into gRPC and back |
 //! | `finish` | what is counted and logged at the end |
 pub mod affinity;
 pub mod attempt;
@@ -17,5 +18,6 @@ pub mod exchange;
 pub mod filtering;
 pub mod finish;
 pub mod forward;
+pub mod grpc;
 pub mod pump;
 pub mod replay;

@@ -3,7 +3,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudwright_config::Listener;
 use cloudwright_guard::{Bucket, Pace, Take};
 
-use crate::{credentials::ServerTls, routing::Table, upstream::Cluster};
+use crate::{credentials::ServerTls, flow::grpc::Grpc, routing::Table, upstream::Cluster};
 
 /// A listener in force; the object stays while its routes and certificates change.
 pub struct Served {
@@ -11,6 +11,8 @@ pub struct Served {
     pub table: ArcSwap<Table>,
     pub tls: ArcSwapOption<ServerTls>,
     pub cluster: ArcSwapOption<Cluster>,
+    /// gRPC for clients that do not speak it.
+    pub grpc: ArcSwapOption<Grpc>,
     pub(super) bucket: Bucket,
 }
 

@@ -16,12 +16,15 @@ use super::{
 };
 use crate::{
     credentials::{ClientTls, Material, ServerTls, server::Offers},
+    flow::grpc::Grpc,
     routing::{Table, rule::Resolver},
     telemetry::Series,
     upstream::Cluster,
 };
 
 type Materials = HashMap<Arc<str>, Arc<Material>>;
+
+type Listening = (Arc<Listener>, Option<Arc<ServerTls>>, Option<Arc<Grpc>>);
 
 type Configured = (Arc<Cluster>, Arc<ClusterConfig>, Option<Arc<ClientTls>>);
 
@@ -32,7 +35,7 @@ pub(super) struct Staged {
     tables: HashMap<Arc<str>, (Arc<Table>, bool)>,
     clusters: HashMap<Arc<str>, Arc<Cluster>>,
     configured: Vec<Configured>,
-    listeners: Vec<(Arc<Listener>, Option<Arc<ServerTls>>)>,
+    listeners: Vec<Listening>,
 }
 
 fn changed<T>(
@@ -197,7 +200,8 @@ impl Staged {
                     }
                 }
             };
-            self.listeners.push((Arc::clone(config), tls));
+            let grpc = Grpc::new(&config.grpc, name)?;
+            self.listeners.push((Arc::clone(config), tls, grpc));
         }
         Ok(())
     }
@@ -290,7 +294,7 @@ impl Staged {
                 .map(|(table, _)| Arc::clone(table))
                 .unwrap_or_default()
         };
-        for (config, tls) in self.listeners.drain(..) {
+        for (config, tls, grpc) in self.listeners.drain(..) {
             let cluster = config
                 .cluster
                 .as_ref()
@@ -304,6 +308,7 @@ impl Staged {
                 Some(served) if same_socket(&served.config.load()) => {
                     served.table.store(table(&config));
                     served.tls.store(tls);
+                    served.grpc.store(grpc);
                     served.cluster.store(cluster.cloned());
                     served.config.store(config);
                 }
@@ -314,6 +319,7 @@ impl Staged {
                     let served = Arc::new(Served {
                         table: ArcSwap::new(table(&config)),
                         tls: ArcSwapOption::new(tls),
+                        grpc: ArcSwapOption::new(grpc),
                         cluster: ArcSwapOption::new(cluster.cloned()),
                         config: ArcSwap::new(Arc::clone(&config)),
                         bucket: Bucket::default(),

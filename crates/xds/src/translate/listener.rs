@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use cloudwright_config::{
     Address, Listener,
+    grpc::Grpc,
     listener::{HttpLimits, ListenerTls, Protocol},
 };
 
@@ -77,6 +78,7 @@ pub fn listener(cx: &mut Context, bytes: &[u8]) -> Result<ListenerParts, Bad> {
         captured,
         trusted_hops: 0,
         proxy_protocol,
+        grpc: Grpc::default(),
     };
     assemble(cx, blank, &chains).map_err(|bad| bad.within("filter_chains"))
 }
