@@ -22,7 +22,7 @@ _MISSING = "pip install 'cloudwright[xds]'"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words behind ``mesh xds``."""
-    parser.add_argument("step", nargs="?", choices=STEPS, default="", help="of xds")
+    parser.add_argument("step", nargs="?", choices=STEPS, help="of xds")
     group = parser.add_argument_group("xds serve, xds validate")
     group.add_argument(
         "-f", "--file", action="append", default=[], metavar="FILE",

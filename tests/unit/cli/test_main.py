@@ -171,3 +171,15 @@ def test_a_category_names_several_kinds(monkeypatch: pytest.MonkeyPatch, tmp_pat
     kinds = {resource.plural for resource, _ in Session(args).targets(["all"])}
     assert {"pods", "services", "deployments", "microservices"} <= kinds
     assert "secrets" not in kinds
+
+
+@pytest.mark.parametrize("action", ["certificates", "rotate", "proxies"])
+def test_the_words_of_mesh_need_no_step(action: str) -> None:
+    import argparse
+
+    from cloudwright.cli.verbs import mesh
+
+    parser = argparse.ArgumentParser()
+    mesh.add_arguments(parser)
+    # A choice that is optional must not have a text as its default: Python 3.11 refuses it.
+    assert not parser.parse_args([action]).step
