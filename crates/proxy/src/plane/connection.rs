@@ -232,7 +232,8 @@ async fn serve_http1(client: Client, io: Io, first: Bytes, limits: &HttpLimits) 
             Some(Some(Ok(request))) => request.map(|body| Body::from(Source::Request(body))),
         };
         let answered = {
-            let mut work = pin!(exchange::answer(&client, request));
+            // On the heap: its state is large, and a waiting connection must not keep room for it.
+            let mut work = Box::pin(exchange::answer(&client, request));
             poll_fn(|cx| {
                 if let Poll::Ready(response) = work.as_mut().poll(cx) {
                     return Poll::Ready(Some(response));
