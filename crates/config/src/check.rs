@@ -1,7 +1,9 @@
 //! What must hold between resources before a set is used.
+use cloudwright_guard::config::{Jwks, Provider};
+
 use crate::{
     Action, Cluster, ConfigError, Discovery, Forward, Listener, LoadBalancer, Resources, Route,
-    listener::Protocol, matching::PathMatch,
+    guard::Guard, listener::Protocol, matching::PathMatch,
 };
 
 /// Every problem of a whole set; empty when it can be used.
@@ -22,13 +24,11 @@ pub fn all(resources: &Resources) -> Vec<ConfigError> {
                     problems.push(ConfigError::new(&place, reason));
                 }
             }
+            guard(&host.guard, &place, resources, &mut problems);
             for (index, one) in host.routes.iter().enumerate() {
-                route(
-                    one,
-                    &format!("{place} route {index}"),
-                    resources,
-                    &mut problems,
-                );
+                let place = format!("{place} route {index}");
+                guard(&one.guard, &place, resources, &mut problems);
+                route(one, &place, resources, &mut problems);
             }
         }
     }
@@ -45,6 +45,24 @@ pub fn all(resources: &Resources) -> Vec<ConfigError> {
         }
     }
     problems
+}
+
+/// Clusters that a guard asks must be there: what is asked in vain refuses everybody.
+fn guard(one: &Guard, place: &str, resources: &Resources, problems: &mut Vec<ConfigError>) {
+    for provider in one.authentication.iter().flat_map(|it| &it.providers) {
+        let name = match provider {
+            Provider::External(external) => &external.cluster,
+            Provider::Jwt(jwt) => match &jwt.jwks {
+                Jwks::Url { cluster, .. } => cluster,
+                _ => continue,
+            },
+            _ => continue,
+        };
+        if !resources.clusters.contains_key(name.as_str()) {
+            let reason = format!("guard.authentication: there is no cluster {name:?}");
+            problems.push(ConfigError::new(place, reason));
+        }
+    }
 }
 
 fn bad_domain(domain: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use cloudwright_xds::Control;
 
 use crate::{
     bootstrap::{Bootstrap, Role},
-    plane::state::State,
+    plane::{file::Ended, state::State},
     run::{Options, Origin, run, run_plane},
     snapshot::Snapshot,
     tls,
@@ -138,12 +138,12 @@ pub fn main(role: &str, args: &[String], trim: fn()) -> i32 {
                 WRONG_USAGE
             }
             Ok(boot) if validate => self::validate(&bootstrap, &boot),
-            Ok(boot) => drive(run(boot, trim)),
+            Ok(boot) => drive(async { run(boot, trim).await.map_err(Ended::Failed) }),
         },
         Ok(Asked::File {
             config, validate, ..
         }) if validate => match &config {
-            Config::File(file) if check_quietly(file) => valid(file),
+            Config::File(file) if check(file) => valid(file),
             Config::Control(file) if control(file).is_some() => valid(file),
             _ => WRONG_USAGE,
         },
@@ -154,7 +154,7 @@ pub fn main(role: &str, args: &[String], trim: fn()) -> i32 {
         }) => {
             options.trim = Some(trim);
             let origin = match config {
-                Config::File(file) => check_quietly(&file).then_some(Origin::File(file)),
+                Config::File(file) => Some(Origin::File(file)),
                 Config::Control(file) => control(&file).map(Origin::Control),
             };
             match origin {
@@ -166,7 +166,7 @@ pub fn main(role: &str, args: &[String], trim: fn()) -> i32 {
 }
 
 /// Runs the event loop until `work` ends; gives the process's exit code.
-fn drive(work: impl Future<Output = Result<(), String>>) -> i32 {
+fn drive(work: impl Future<Output = Result<(), Ended>>) -> i32 {
     refuse_huge_pages();
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -182,9 +182,15 @@ fn drive(work: impl Future<Output = Result<(), String>>) -> i32 {
     };
     let code = match runtime.block_on(work) {
         Ok(()) => 0,
-        Err(message) => {
+        Err(Ended::Failed(message)) => {
             eprintln!("error: {message}");
             FAILED
+        }
+        Err(Ended::Wrong(problems)) => {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
+            WRONG_USAGE
         }
     };
     runtime.shutdown_background();
@@ -192,7 +198,7 @@ fn drive(work: impl Future<Output = Result<(), String>>) -> i32 {
 }
 
 /// Reads a configuration with the secrets it names; each problem is one line.
-fn check_quietly(file: &Path) -> bool {
+fn check(file: &Path) -> bool {
     let resources = match cloudwright_config::from_file(file) {
         Ok(resources) => resources,
         Err(problems) => {

@@ -19,7 +19,7 @@ use crate::{
     dns_server,
     drain::Phase,
     gateway, inbound, outbound,
-    plane::{self, shared::Shared},
+    plane::{self, file::Ended, shared::Shared},
     proxy::Proxy,
     rest, serve,
     watch::{self, Watch},
@@ -99,11 +99,16 @@ pub enum Origin {
 }
 
 /// Runs what `origin` says until SIGTERM or SIGINT.
-pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
+///
+/// # Errors
+/// Why it could not begin.
+pub async fn run_plane(origin: Origin, options: Options) -> Result<(), Ended> {
+    let failed = |why: std::io::Error| Ended::Failed(why.to_string());
     let (log, admin) = (options.access_log.as_str(), options.admin);
-    let shared = Shared::new(log).map_err(|error| format!("access log {log}: {error}"))?;
-    let mut term = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+    let shared =
+        Shared::new(log).map_err(|why| Ended::Failed(format!("access log {log}: {why}")))?;
+    let mut term = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&shared.log).run());
     if let Some(trim) = options.trim {
@@ -118,23 +123,26 @@ pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
             drain.reached(Phase::Stopping).await;
         };
         tasks.spawn(host.run(leave));
-        let loaded = client.ready().await.map_err(|why| why.to_string())?;
+        let loaded = client
+            .ready()
+            .await
+            .map_err(|why| Ended::Failed(why.to_string()))?;
         // A filter that is missing may be one that must not be left out.
         if let Some(broken) = loaded.errors.first() {
             let (file, line, why) = (&broken.file, broken.line, &broken.message);
-            return Err(format!("{file}:{line}: {why}"));
+            return Err(Ended::Failed(format!("{file}:{line}: {why}")));
         }
         // Set once: a process has one host.
         let _ = shared.filters.set(client);
     }
     if let Some(path) = &admin {
-        let listener = plane::admin::open(path)?;
+        let listener = plane::admin::open(path).map_err(Ended::Failed)?;
         tasks.spawn(plane::admin::serve(Arc::clone(&shared), listener));
     }
     let end = async {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
     };
-    let result = match origin {
+    let result: Result<(), Ended> = match origin {
         Origin::File(file) => plane::file::run(Arc::clone(&shared), file, end).await,
         Origin::Control(control) => {
             plane::control::run(Arc::clone(&shared), *control, end).await;
@@ -145,13 +153,7 @@ pub async fn run_plane(origin: Origin, options: Options) -> Result<(), String> {
     if let Some(path) = &admin {
         let _ = std::fs::remove_file(path); // Gone already is as good.
     }
-    let lines = |all: Vec<cloudwright_config::ConfigError>| {
-        all.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\nerror: ")
-    };
-    result.map_err(lines)
+    result
 }
 
 /// Lets requests under way end, and writes what was logged.

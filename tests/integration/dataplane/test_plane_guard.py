@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.integration.proxy.proxy_world import binary
@@ -39,6 +40,32 @@ async def test_keys_rules_and_rates(tmp_path: Path) -> None:
             statuses = [(await gateway.get("/", headers=right))[0] for _ in range(5)]
             assert statuses == [200, 200, 200, 429, 429]
             assert len(a.seen) == 3
+
+
+async def test_a_key_that_is_taken_away_opens_nothing(tmp_path: Path) -> None:
+    port = free_port()
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    keys = folder / "keys.json"
+
+    def write(*names: str) -> None:
+        told = [{"name": n, "sha256": hashlib.sha256(n.encode()).hexdigest()} for n in names]
+        fresh = keys.with_suffix(".new")
+        fresh.write_text(json.dumps({"keys": told}))
+        fresh.rename(keys)
+
+    write("anna")
+    guard = {"authentication": {"providers": [{"api_keys": {"file": str(keys)}}]}}
+    async with Backend("a").running() as a:
+        told = config(port, [{**forward("c"), "guard": guard}], c={"endpoints": endpoints(a)})
+        async with plane(tmp_path, told) as gateway:
+            anna = {"x-api-key": "anna"}
+            assert (await gateway.get("/", headers=anna))[0] == 200
+            write("bert")
+            with anyio.fail_after(60):
+                while (await gateway.get("/", headers={"x-api-key": "bert"}))[0] != 200:
+                    await anyio.sleep(0.02)
+            assert (await gateway.get("/", headers=anna))[0] == 401
 
 
 async def test_grpc_callers_are_refused_in_their_own_way(tmp_path: Path) -> None:

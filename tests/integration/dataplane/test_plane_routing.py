@@ -104,6 +104,9 @@ async def test_a_copy_goes_elsewhere(tmp_path: Path) -> None:
                 while not b.seen:
                     await anyio.sleep(0.02)
             assert b.seen == [("GET", "/m")]
+            # A request with a body is not copied: its copy would be another request.
+            assert (await gateway.get("/p", method="POST", data=b"x"))[1]["body"] == "x"
+            assert await gateway.metric("mirrored_total") == 1
 
 
 async def test_websockets_pass_where_the_route_lets_them(tmp_path: Path) -> None:
@@ -118,6 +121,8 @@ async def test_websockets_pass_where_the_route_lets_them(tmp_path: Path) -> None
             async with gateway.session.ws_connect(gateway.url + "/ws") as socket:
                 await socket.send_str("hello")
                 assert (await socket.receive_str(timeout=30)) == "a: hello"
+                # The tunnel is something under way, until it ends.
+                assert await gateway.metric("requests_active") == 1
             status, _ = await gateway.get(
                 "/no", headers={"upgrade": "websocket", "connection": "upgrade"}
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,23 @@ async def test_bad_answers_are_tried_elsewhere_and_eject(tmp_path: Path) -> None
             unwell = [one["unwell"] for one in cluster["endpoints"]]
             assert unwell == [["ejected"], []]
             assert a.seen == []
+
+
+async def test_without_room_for_a_retry_the_answer_is_the_endpoints_own(tmp_path: Path) -> None:
+    port = free_port()
+    async with Backend("a").running() as a:
+        a.status = 503
+        told = config(
+            port,
+            [forward("c", retry={"attempts": 2, "on": ["unavailable"]})],
+            c={
+                "endpoints": endpoints(a),
+                "circuit_breaker": {"retry_budget_percent": None, "max_retries": 0},
+            },
+        )
+        async with plane(tmp_path, told) as gateway:
+            status, seen = await gateway.get("/")
+            assert (status, seen["name"], len(a.seen)) == (503, "a", 1)
 
 
 async def test_health_checks_take_out_and_bring_back(tmp_path: Path) -> None:
@@ -157,6 +175,26 @@ async def test_a_new_file_is_taken_over_and_a_bad_one_is_not(tmp_path: Path) -> 
             more["listeners"].append(second)
             await gateway.applied(more)
             async with gateway.session.get(f"http://127.0.0.1:{other}/") as answer:
+                assert answer.status == 200
+            # Another name at the same address takes over its socket.
+            second["name"] = "renamed"
+            await gateway.applied(more)
+            async with gateway.session.get(f"http://127.0.0.1:{other}/") as answer:
+                assert answer.status == 200
+            # A port in use is told, and taken when it is free and the next set comes.
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                taken.listen()
+                busy = taken.getsockname()[1]
+                third = {"name": "n", "address": f"127.0.0.1:{busy}", "routes": "r"}
+                more["listeners"].append(third)
+                refused = await gateway.metric("config_rejected_total")
+                gateway.write(more)
+                with anyio.fail_after(60):
+                    while await gateway.metric("config_rejected_total") <= refused:
+                        await anyio.sleep(0.02)
+            await gateway.applied(more)
+            async with gateway.session.get(f"http://127.0.0.1:{busy}/") as answer:
                 assert answer.status == 200
 
 

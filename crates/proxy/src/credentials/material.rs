@@ -1,6 +1,7 @@
 //! A secret's content: parsed, and the key proved to belong to the certificate.
 use std::{path::PathBuf, sync::Arc};
 
+use super::client::names;
 use cloudwright_config::{ConfigError, Secret, secret::Pem};
 use rustls::{
     RootCertStore,
@@ -106,7 +107,8 @@ impl Material {
             .key_provider
             .load_private_key(key)
             .map_err(|why| bad(format!("key: {why}")))?;
-        self.names = chain.first().map(|leaf| names(leaf)).unwrap_or_default();
+        let found = chain.first().map(|leaf| names(leaf)).unwrap_or_default();
+        self.names = found.iter().map(|name| name.to_ascii_lowercase()).collect();
         let certified = CertifiedKey::new(chain, key);
         certified
             .keys_match()
@@ -133,19 +135,4 @@ impl Material {
                 None => known == name,
             })
     }
-}
-
-fn names(leaf: &[u8]) -> Vec<String> {
-    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-    let Ok((_, parsed)) = X509Certificate::from_der(leaf) else {
-        return Vec::new();
-    };
-    let Ok(Some(found)) = parsed.subject_alternative_name() else {
-        return Vec::new();
-    };
-    let dns = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(text) => Some(text.to_ascii_lowercase()),
-        _ => None,
-    };
-    found.value.general_names.iter().filter_map(dns).collect()
 }

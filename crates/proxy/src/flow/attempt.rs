@@ -8,7 +8,7 @@ use std::{
 use cloudwright_config::cluster::Protocol;
 use cloudwright_http1::client;
 use cloudwright_http2 as http2;
-use http::{Request, Response, Version, header, request::Parts};
+use http::{Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as _;
 
 use super::{
@@ -32,6 +32,8 @@ pub enum Failed {
     Unprocessed,
     /// The connection or stream broke before an answer; the endpoint may have acted.
     Reset,
+    /// The client's own body is malformed: to be answered with this status.
+    Client(StatusCode),
 }
 
 /// A failure, with the request when it can be sent again as it is.
@@ -142,10 +144,10 @@ async fn http1(
     match conn.send(Request::from_parts(parts, body)).await {
         Ok(response) => Ok(response.map(|body| Source::Response(Box::new(body)).into())),
         Err(error) => Err(Failure {
-            failed: if error.processed {
-                Failed::Reset
-            } else {
-                Failed::Unprocessed
+            failed: match error.request_fault() {
+                Some(fault) => Failed::Client(fault.status()),
+                None if error.processed => Failed::Reset,
+                None => Failed::Unprocessed,
             },
             message: error.error.to_string(),
             request: error.request.map(|request| Box::new(request.into_parts())),

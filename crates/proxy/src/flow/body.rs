@@ -116,6 +116,13 @@ impl Body {
         }
     }
 
+    /// Attaches what happens at the end of what takes this body's place (an upgrade).
+    #[must_use]
+    pub fn carrying(mut self, finish: Box<Finish>) -> Self {
+        self.finish = Some(finish);
+        self
+    }
+
     /// Attaches what happens at the end; at once when the body is empty.
     #[must_use]
     pub fn finishing(mut self, mut finish: Box<Finish>) -> Self {

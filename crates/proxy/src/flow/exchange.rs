@@ -11,6 +11,8 @@ use http::{
     request::Parts, uri::Authority, uri::PathAndQuery, uri::Scheme,
 };
 
+use http_body::Body as _;
+
 use super::{
     affinity::hash_key,
     body::Body,
@@ -27,7 +29,7 @@ use crate::{
     routing::{
         edits,
         guarding::{self, Passed},
-        rule::Rule,
+        rule::{Forward, Rule},
         table::Host,
     },
 };
@@ -238,7 +240,8 @@ async fn forward(
     }
     let replay_bytes = usize::try_from(client.served.config.load().limits.replay_bytes);
     let replay_bytes = replay_bytes.unwrap_or(0);
-    if let Some(forward) = rule.forward.as_ref().filter(|it| !it.mirrors.is_empty()) {
+    let copied = |it: &&Forward| !it.mirrors.is_empty() && body.is_end_stream();
+    if let Some(forward) = rule.forward.as_ref().filter(copied) {
         mirror(&client.shared, forward, &parts, replay_bytes);
     }
     let outgoing = Outgoing {
@@ -283,6 +286,9 @@ fn prepare(client: &Client, rule: &Rule, parts: &mut Parts) -> Result<(), Refusa
         set_host(parts, host)?;
     } else if parts.uri.authority().is_none() {
         address(parts)?;
+    }
+    if client.identity.is_none() {
+        headers::remove_mesh(&mut parts.headers);
     }
     if let Some(peer) = &client.peer_text {
         let before = parts
@@ -346,7 +352,11 @@ impl Work {
         hold: Option<super::attempt::Hold>,
     ) -> Response<Body> {
         self.facts.status = response.status().as_u16();
-        let finish = Finish::new(Arc::clone(&client.shared), self.facts, hold, self.active);
+        let mut finish = Finish::new(Arc::clone(&client.shared), self.facts, hold, self.active);
+        finish.saw_status(response.headers());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return response.map(|body| body.carrying(finish));
+        }
         response.map(|body| body.finishing(finish))
     }
 

@@ -2,7 +2,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use http_body::Frame;
 
 use super::attempt::Hold;
@@ -65,10 +65,14 @@ impl Finish {
         if let Some(data) = frame.data_ref() {
             self.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.grpc = trailers
-                .get("grpc-status")
-                .and_then(|value| value.to_str().ok())
-                .and_then(|text| text.parse().ok());
+            self.saw_status(trailers);
+        }
+    }
+
+    /// Looks for a gRPC status: in trailers, or in the head of an answer that is only trailers.
+    pub fn saw_status(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get("grpc-status") {
+            self.grpc = status.to_str().ok().and_then(|text| text.parse().ok());
         }
     }
 

@@ -133,10 +133,8 @@ impl Outgoing<'_> {
 
     fn pick(&self, tried: &[Arc<Endpoint>]) -> Result<Arc<Endpoint>, Refused> {
         let now = self.shared.state.now_ms();
-        self.cluster.pick(tried, self.hash, now).ok_or_else(|| {
-            let text = format!("{} has no endpoint", self.cluster.name);
-            refused(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", text)
-        })
+        let found = self.cluster.pick(tried, self.hash, now);
+        found.ok_or_else(|| self.gone())
     }
 
     async fn attempts(
@@ -145,47 +143,28 @@ impl Outgoing<'_> {
         parts: Parts,
         body: Body,
     ) -> Result<Answered, Refused> {
-        let retry = self.config.retry.as_ref();
-        // Only a rule that repeats what may have been seen needs copies of the request.
-        let again =
-            retry.is_some_and(|retry| retry.on.iter().any(|on| *on != RetryOn::ConnectFailure));
-        let replay = (again && !body.is_end_stream()).then_some(self.replay_bytes);
-        let spare = again.then(|| parts.clone());
-        let (replay, body) = match replay {
-            Some(limit) => {
-                let replay = Replay::new(body, limit);
-                let first = replay.attempt();
-                (Some(replay), first)
-            }
-            None => (None, body),
-        };
-        let most = retry.map_or(UNSEEN_ATTEMPTS, |retry| retry.attempts);
+        let (again, mut request) =
+            Again::new(self.config.retry.as_ref(), parts, body, self.replay_bytes);
+        let method = request.0.method.clone();
         let mut tried: Vec<Arc<Endpoint>> = Vec::new();
-        let mut request = Box::new((parts, body));
         let mut retries = 0;
+        // Counted until the answer's head is there: that is what the budget is of.
+        let mut _room = None;
         loop {
             let endpoint = self.pick(&tried)?;
-            let method = request.0.method.clone();
-            let sent = self.attempt(&endpoint, settings, request, retry);
-            let outcome = sent.await;
-            let bodiless = replay.is_none();
-            let next = |returned: Option<Box<(Parts, Body)>>| match (returned, &spare, &replay) {
-                (Some(returned), _, None) => Some(returned),
-                (_, Some(parts), Some(replay)) => replay
-                    .can_repeat()
-                    .then(|| Box::new((parts.clone(), replay.attempt()))),
-                (None, Some(parts), None) if bodiless => {
-                    Some(Box::new((parts.clone(), Body::empty())))
-                }
-                (returned, _, _) => returned,
-            };
-            let (again, refusal) = match outcome {
+            let outcome = self.attempt(&endpoint, settings, request, again.rule).await;
+            let wanted = retries < again.most
+                && match &outcome {
+                    Ok((response, _)) => again.repeats(response, &method),
+                    Err(failure) => may(failure.failed, again.rule, &method),
+                };
+            let room = wanted
+                .then(|| self.cluster.load.retry(&settings.config.circuit_breaker))
+                .flatten();
+            let (next, refusal) = match outcome {
                 Ok((response, hold)) => {
-                    let wanted = retries < most
-                        && retry.is_some_and(|retry| repeats(retry, &response, &method));
-                    let unseen = retries < most && response.headers().contains_key(UNPROCESSED);
-                    let again = if wanted || unseen { next(None) } else { None };
-                    if again.is_none() {
+                    let next = room.is_some().then(|| again.request(None)).flatten();
+                    if next.is_none() {
                         return Ok(Answered {
                             response,
                             hold,
@@ -193,38 +172,43 @@ impl Outgoing<'_> {
                             retries,
                         });
                     }
-                    let answer = Answer::of_status(response.status().as_u16());
-                    let now = self.shared.state.now_ms();
-                    self.cluster.answered(&endpoint, answer, now);
-                    (again, None)
+                    self.note(&endpoint, Answer::of_status(response.status().as_u16()));
+                    (next, None)
                 }
-                Err(failure) => {
-                    let now = self.shared.state.now_ms();
-                    self.cluster.answered(&endpoint, Answer::Gateway, now);
-                    let allowed = retries < most && may(failure.failed, retry, &method);
-                    let refusal = self.refusal(&failure, &endpoint, retries);
-                    let again = if allowed { next(failure.request) } else { None };
-                    (again, Some(refusal))
+                Err(mut failure) => {
+                    if !matches!(failure.failed, Failed::Client(_)) {
+                        self.note(&endpoint, Answer::Gateway);
+                    }
+                    let returned = failure.request.take();
+                    let next = room.is_some().then(|| again.request(returned)).flatten();
+                    (next, Some(self.refusal(&failure, &endpoint, retries)))
                 }
             };
-            let breaker = &settings.config.circuit_breaker;
-            let Some((again, _place)) = again.zip(self.cluster.load.retry(breaker)) else {
-                let name = &self.cluster.name;
-                return Err(refusal.unwrap_or_else(|| {
-                    let text = format!("{name} answered badly and has no room for a retry");
-                    refused(StatusCode::SERVICE_UNAVAILABLE, "retry_overflow", text)
-                }));
+            request = match (next, refusal) {
+                (Some(next), _) => next,
+                (None, Some(refusal)) => return Err(refusal),
+                (None, None) => return Err(self.gone()),
             };
-            request = again;
+            _room = room;
             retries += 1;
             bump(&self.shared.counters.retries);
             let alone = tried.iter().any(|one| Arc::ptr_eq(one, &endpoint));
             tried.push(endpoint);
             if alone || self.cluster.counts().0 <= tried.len() {
                 // Nowhere else to go: give it a moment.
-                tokio::time::sleep(pause(retry, retries)).await;
+                tokio::time::sleep(pause(again.rule, retries)).await;
             }
         }
+    }
+
+    fn note(&self, endpoint: &Endpoint, answer: Answer) {
+        self.cluster
+            .answered(endpoint, answer, self.shared.state.now_ms());
+    }
+
+    fn gone(&self) -> Refused {
+        let text = format!("{} has no endpoint", self.cluster.name);
+        refused(StatusCode::SERVICE_UNAVAILABLE, "no_endpoint", text)
     }
 
     async fn attempt(
@@ -251,6 +235,7 @@ impl Outgoing<'_> {
     fn refusal(&self, failure: &Failure, endpoint: &Arc<Endpoint>, retries: u32) -> Refused {
         let name = &self.cluster.name;
         let (status, reason, what) = match failure.failed {
+            Failed::Client(status) => (status, "bad_request", "was sent a body that is broken"),
             Failed::Unprocessed => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no_endpoint",
@@ -289,8 +274,7 @@ impl Outgoing<'_> {
                         retries: number,
                     }),
                     Err(failure) => {
-                        let now = self.shared.state.now_ms();
-                        self.cluster.answered(&endpoint, Answer::Gateway, now);
+                        self.note(&endpoint, Answer::Gateway);
                         Err(self.refusal(&failure, &endpoint, number))
                     }
                 }
@@ -322,14 +306,65 @@ impl Outgoing<'_> {
                 break;
             }
         }
-        last.unwrap_or_else(|| {
-            let text = format!("{} has no endpoint", self.cluster.name);
-            Err(refused(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "no_endpoint",
-                text,
-            ))
-        })
+        last.unwrap_or_else(|| Err(self.gone()))
+    }
+}
+
+/// What another attempt of one request needs.
+struct Again<'a> {
+    rule: Option<&'a Retry>,
+    /// Attempts after the first.
+    most: u32,
+    /// The head, and the body where there is one: kept only for a rule that repeats what an
+    /// endpoint may have seen. What nobody saw comes back from the attempt itself.
+    kept: Option<(Parts, Option<Replay>)>,
+}
+
+impl<'a> Again<'a> {
+    fn new(
+        rule: Option<&'a Retry>,
+        parts: Parts,
+        body: Body,
+        limit: usize,
+    ) -> (Self, Box<(Parts, Body)>) {
+        let seen = |on: &RetryOn| *on != RetryOn::ConnectFailure;
+        let keeps = rule.is_some_and(|rule| rule.on.iter().any(seen));
+        let replay = (keeps && !body.is_end_stream()).then_some(());
+        let (replay, body) = match replay {
+            Some(()) => {
+                let replay = Replay::new(body, limit);
+                let first = replay.attempt();
+                (Some(replay), first)
+            }
+            None => (None, body),
+        };
+        let again = Self {
+            rule,
+            most: rule.map_or(UNSEEN_ATTEMPTS, |rule| rule.attempts),
+            kept: keeps.then(|| (parts.clone(), replay)),
+        };
+        (again, Box::new((parts, body)))
+    }
+
+    /// The request for another attempt; `returned` is that of the last one, where it was not used.
+    fn request(&self, returned: Option<Box<(Parts, Body)>>) -> Option<Box<(Parts, Body)>> {
+        match &self.kept {
+            Some((parts, Some(replay))) => replay
+                .can_repeat()
+                .then(|| Box::new((parts.clone(), replay.attempt()))),
+            Some((parts, None)) => {
+                Some(returned.unwrap_or_else(|| Box::new((parts.clone(), Body::empty()))))
+            }
+            None => returned,
+        }
+    }
+
+    /// Whether an answer is one that is repeated: by the rule, or because the application behind a
+    /// sidecar did not see the request.
+    fn repeats(&self, response: &Response<Body>, method: &http::Method) -> bool {
+        self.rule
+            .is_some_and(|rule| repeats(rule, response, method))
+            || response.headers().contains_key(UNPROCESSED)
     }
 }
 
@@ -337,6 +372,7 @@ impl Outgoing<'_> {
 fn may(failed: Failed, retry: Option<&Retry>, method: &http::Method) -> bool {
     match failed {
         Failed::Unprocessed => true,
+        Failed::Client(_) => false,
         Failed::Reset => retry.is_some_and(|retry| {
             let wanted = |on: &RetryOn| matches!(on, RetryOn::Reset | RetryOn::ServerError);
             retry.on.iter().any(wanted) && (retry.non_idempotent || is_idempotent(method))
@@ -379,7 +415,7 @@ fn pause(retry: Option<&Retry>, retries: u32) -> Duration {
     whole.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// Sends copies of a request that has no body; nobody waits for their answers.
+/// Sends copies of a request, which must have no body; nobody waits for their answers.
 pub fn mirror(shared: &Arc<Shared>, forward: &Forward, parts: &Parts, replay_bytes: usize) {
     for (percent, cluster) in &forward.mirrors {
         if fastrand::f64() * 100.0 >= *percent {

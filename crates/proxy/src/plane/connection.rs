@@ -35,6 +35,7 @@ use crate::{
         pump::Pump,
     },
     io::Io,
+    respond::Refusal,
     upstream::dial::dial,
 };
 
@@ -251,7 +252,16 @@ async fn serve_http1(client: Client, io: Io, first: Bytes, limits: &HttpLimits) 
             return;
         }
         if conn.respond(response).await.is_err() {
-            break;
+            if !conn.is_answerable() {
+                break;
+            }
+            // The endpoint broke off before a byte of its answer went out.
+            let text = "the endpoint broke off within its answer";
+            let refusal = Refusal::new(StatusCode::BAD_GATEWAY, "reset", text);
+            let answer = refusal.message_for(false).map(Body::full);
+            if conn.respond(answer).await.is_err() {
+                break;
+            }
         }
     }
 }

@@ -16,6 +16,27 @@ use super::{
 };
 use crate::credentials::material::files;
 
+/// Why a set is not in force as it says.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// It is wrong, and nothing of it is.
+    #[error("{0}")]
+    Wrong(ConfigError),
+    /// All of it is, but for a listener whose socket cannot be opened.
+    #[error("{0}")]
+    Socket(ConfigError),
+}
+
+impl Refused {
+    /// The problem.
+    #[must_use]
+    pub fn error(&self) -> &ConfigError {
+        match self {
+            Self::Wrong(error) | Self::Socket(error) => error,
+        }
+    }
+}
+
 /// Applies sets and lets sockets and keepers follow.
 pub struct Applier {
     shared: Arc<Shared>,
@@ -38,15 +59,13 @@ impl Applier {
     ///
     /// # Errors
     /// Why not; what was in force stays, but for sockets that cannot be opened.
-    pub fn apply(&mut self, resources: Resources, again: bool) -> Result<(), ConfigError> {
-        let applied = self
-            .shared
-            .state
-            .apply(resources, again)
-            .and_then(|change| {
-                self.kept.follow(&self.shared, &change);
-                self.open.follow(&self.shared, &change)
-            });
+    pub fn apply(&mut self, resources: Resources, again: bool) -> Result<(), Refused> {
+        let changed = self.shared.state.apply(resources, again);
+        let applied = changed.map_err(Refused::Wrong).and_then(|change| {
+            self.kept.follow(&self.shared, &change);
+            let opened = self.open.follow(&self.shared, &change);
+            opened.map_err(Refused::Socket)
+        });
         match applied {
             Ok(()) => bump(&self.shared.counters.config_applied),
             Err(_) => bump(&self.shared.counters.config_refused),
@@ -70,18 +89,40 @@ fn directory(file: &Path) -> PathBuf {
     }
 }
 
-fn directories(config: &Path, resources: &Resources) -> BTreeSet<PathBuf> {
-    let secrets = resources.secrets.values().flat_map(|secret| files(secret));
-    secrets
-        .map(|path| directory(path))
-        .chain([directory(config)])
-        .collect()
+/// A file and those that it names, watched by their directories: files are replaced by rename.
+struct Watched {
+    file: PathBuf,
+    watches: inotify::Watches,
+    seen: BTreeSet<PathBuf>,
 }
 
-fn say(problems: &[ConfigError]) {
-    for problem in problems {
-        eprintln!("error: configuration refused: {problem}");
+impl Watched {
+    fn follow(&mut self, resources: &Resources, guards: &[PathBuf]) {
+        let secrets = resources.secrets.values().flat_map(|secret| files(secret));
+        let transcoded = resources
+            .listeners
+            .values()
+            .filter_map(|it| it.grpc.transcode.as_ref());
+        let all = secrets
+            .chain(transcoded.map(|it| &it.descriptors))
+            .chain(guards)
+            .chain([&self.file]);
+        let mask = WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE;
+        for path in all.map(|path| directory(path)) {
+            // A directory that is not there yet is looked for again when the file changes next.
+            if !self.seen.contains(&path) && self.watches.add(&path, mask).is_ok() {
+                self.seen.insert(path);
+            }
+        }
     }
+}
+
+/// Why a proxy did not begin.
+pub enum Ended {
+    /// Its configuration is wrong.
+    Wrong(Vec<ConfigError>),
+    /// It cannot do what it says: a socket, a watch.
+    Failed(String),
 }
 
 /// Runs what `file` says until `end`; changes of it are taken over while running.
@@ -92,52 +133,58 @@ pub async fn run(
     shared: Arc<Shared>,
     file: PathBuf,
     end: impl Future<Output = ()>,
-) -> Result<(), Vec<ConfigError>> {
-    let one = |why: String| vec![ConfigError::new("", why).of(file.display().to_string())];
-    let inotify = Inotify::init().map_err(|why| one(format!("inotify: {why}")))?;
-    let mut watches = inotify.watches();
-    let mask = WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE;
-    let mut watched = BTreeSet::new();
-    let mut watch = |resources: &Resources| {
-        for path in directories(&file, resources) {
-            if !watched.contains(&path) {
-                // A directory that is not there yet is seen when the file changes next.
-                if watches.add(&path, mask).is_ok() {
-                    watched.insert(path);
-                }
-            }
-        }
+) -> Result<(), Ended> {
+    let failed = |why: std::io::Error| Ended::Failed(format!("inotify: {why}"));
+    let inotify = Inotify::init().map_err(failed)?;
+    let mut watched = Watched {
+        file: file.clone(),
+        watches: inotify.watches(),
+        seen: BTreeSet::new(),
     };
-    let resources = cloudwright_config::from_file(&file)?;
-    watch(&resources);
-    let mut applier = Applier::new(&shared);
     let source = file.display().to_string();
+    let resources = cloudwright_config::from_file(&file).map_err(Ended::Wrong)?;
+    watched.follow(&resources, &[]);
+    let mut applier = Applier::new(&shared);
     applier
-        .apply(resources, true)
-        .map_err(|why| vec![why.of(&source)])?;
+        .apply(resources.clone(), true)
+        .map_err(|why| match why {
+            Refused::Wrong(why) => Ended::Wrong(vec![why.of(&source)]),
+            Refused::Socket(why) => Ended::Failed(why.to_string()),
+        })?;
+    watched.follow(&resources, &shared.state.guard_files());
     let sweeper = tokio::spawn(keeping::sweep(Arc::clone(&shared)));
-    let stream = inotify.into_event_stream([0; 4096]);
-    let mut events = stream.map_err(|why| one(format!("inotify: {why}")))?;
+    let mut events = inotify.into_event_stream([0; 4096]).map_err(failed)?;
     let mut end = std::pin::pin!(end);
     loop {
         tokio::select! {
             () = &mut end => break,
             event = events.next() => if event.is_none() { break },
         }
-        match cloudwright_config::from_file(&file) {
-            Ok(resources) => {
-                watch(&resources);
-                if let Err(why) = applier.apply(resources, true) {
-                    say(&[why.of(&source)]);
-                }
-            }
-            Err(problems) => {
-                bump(&shared.counters.config_refused);
-                say(&problems);
-            }
-        }
+        again(&shared, &mut applier, &mut watched);
     }
     sweeper.abort();
     crate::run::finish(&shared).await;
     Ok(())
+}
+
+/// Reads everything again; what is wrong is told, and what was in force stays.
+fn again(shared: &Shared, applier: &mut Applier, watched: &mut Watched) {
+    let say = |problem: &dyn std::fmt::Display| {
+        eprintln!("error: configuration refused: {problem}");
+    };
+    match cloudwright_config::from_file(&watched.file) {
+        Ok(resources) => {
+            if let Err(why) = applier.apply(resources.clone(), true) {
+                say(&why.error().clone().of(watched.file.display().to_string()));
+            }
+            for problem in shared.state.reload_guards() {
+                say(&problem);
+            }
+            watched.follow(&resources, &shared.state.guard_files());
+        }
+        Err(problems) => {
+            bump(&shared.counters.config_refused);
+            problems.iter().for_each(|problem| say(problem));
+        }
+    }
 }

@@ -16,37 +16,55 @@ use super::{
 };
 use crate::{drain::Phase, serve::bind};
 
-/// The listeners that are open.
+/// One that is open.
+struct Listening {
+    task: JoinHandle<()>,
+    address: Address,
+    socket: Arc<TcpListener>,
+}
+
+/// The listeners that are open, by name.
 #[derive(Default)]
-pub struct Open(HashMap<Arc<str>, JoinHandle<()>>);
+pub struct Open(HashMap<Arc<str>, Listening>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        for task in self.0.values() {
-            task.abort();
+        for open in self.0.values() {
+            open.task.abort();
         }
     }
 }
 
 impl Open {
-    /// Opens and closes what `change` says.
+    /// Opens and closes what `change` says; a socket whose address stays in use is handed on with
+    /// the connections that wait in it.
     ///
     /// # Errors
-    /// A socket that cannot be opened; the others are.
+    /// A socket that cannot be opened; the others are, and the next set tries it again.
     pub fn follow(&mut self, shared: &Arc<Shared>, change: &Change) -> Result<(), ConfigError> {
+        let mut free: HashMap<Address, Arc<TcpListener>> = HashMap::new();
         for name in &change.closed {
-            if let Some(task) = self.0.remove(name) {
-                task.abort();
+            if let Some(open) = self.0.remove(name) {
+                open.task.abort();
+                free.insert(open.address, open.socket);
             }
         }
         let mut first = None;
         for (name, served) in &change.opened {
-            match socket(served) {
-                Ok(listener) => {
-                    let task = accept(Arc::clone(shared), Arc::clone(served), listener);
-                    self.0.insert(Arc::clone(name), tokio::spawn(task));
+            let address = served.config.load().address.clone();
+            let socket = free.remove(&address).map_or_else(|| socket(&address), Ok);
+            match socket {
+                Ok(socket) => {
+                    let work = accept(Arc::clone(shared), Arc::clone(served), Arc::clone(&socket));
+                    let open = Listening {
+                        task: tokio::spawn(work),
+                        address,
+                        socket,
+                    };
+                    self.0.insert(Arc::clone(name), open);
                 }
                 Err(reason) => {
+                    shared.state.unopened(name);
                     first.get_or_insert(ConfigError::new(format!("listener {name:?}"), reason));
                 }
             }
@@ -55,14 +73,14 @@ impl Open {
     }
 }
 
-fn socket(served: &Served) -> Result<TcpListener, String> {
-    match &served.config.load().address {
-        Address::Ip(address) => bind(*address),
+fn socket(address: &Address) -> Result<Arc<TcpListener>, String> {
+    match address {
+        Address::Ip(address) => bind(*address).map(Arc::new),
         other => Err(format!("cannot listen on {other}: an IP address is needed")),
     }
 }
 
-async fn accept(shared: Arc<Shared>, served: Arc<Served>, listener: TcpListener) {
+async fn accept(shared: Arc<Shared>, served: Arc<Served>, listener: Arc<TcpListener>) {
     let most = usize::try_from(served.config.load().max_connections).unwrap_or(usize::MAX);
     let room = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let drain = Arc::clone(&shared.drain);

@@ -1,6 +1,6 @@
 //! The making of what a new set needs: everything that can fail, before anything changes.
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, PoisonError},
 };
 
@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use cloudwright_config::{
     Cluster as ClusterConfig, ConfigError, Discovery, Listener, Resources, listener::Protocol,
 };
-use cloudwright_guard::{Bucket, Limiter};
+use cloudwright_guard::{Authenticator, Bucket, Limiter};
 
 use super::{
     served::Served,
@@ -31,8 +31,7 @@ type Configured = (Arc<Cluster>, Arc<ClusterConfig>, Option<Arc<ClientTls>>);
 /// What was made for a new set and is not in force yet.
 pub(super) struct Staged {
     materials: Materials,
-    /// Tables, with whether they are new.
-    tables: HashMap<Arc<str>, (Arc<Table>, bool)>,
+    tables: HashMap<Arc<str>, Arc<Table>>,
     clusters: HashMap<Arc<str>, Arc<Cluster>>,
     configured: Vec<Configured>,
     listeners: Vec<Listening>,
@@ -73,6 +72,16 @@ impl Resolver for Names<'_> {
 
     fn series(&mut self, label: &Arc<str>) -> Arc<Series> {
         self.old.series.get(label)
+    }
+
+    fn authenticator(&mut self, made: &Arc<Authenticator>) {
+        let mut all = self
+            .old
+            .authenticators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(made));
     }
 
     fn limiter(&mut self, label: &Arc<str>, made: Limiter) -> Arc<Limiter> {
@@ -129,17 +138,17 @@ impl Staged {
     fn tables(&mut self, new: &Resources, old: &Inner) -> Result<(), ConfigError> {
         for (name, config) in &new.routes {
             let same = !changed(&new.routes, &old.resources.routes, name);
-            let entry = match old.tables.get(name).filter(|_| same) {
-                Some(table) => (Arc::clone(table), false),
+            let table = match old.tables.get(name).filter(|_| same) {
+                Some(table) => Arc::clone(table),
                 None => {
                     let mut names = Names {
                         clusters: &mut self.clusters,
                         old,
                     };
-                    (Arc::new(Table::new(config, &mut names)?), true)
+                    Arc::new(Table::new(config, &mut names)?)
                 }
             };
-            self.tables.insert(Arc::clone(name), entry);
+            self.tables.insert(Arc::clone(name), table);
         }
         Ok(())
     }
@@ -250,11 +259,7 @@ impl Staged {
         }
         self.listen(&new, inner, &mut change);
         inner.services = services(&new, &inner.clusters);
-        inner.tables = self
-            .tables
-            .into_iter()
-            .map(|(name, (table, _))| (name, table))
-            .collect();
+        inner.tables = self.tables;
         inner.materials = self.materials;
         inner.resources = new;
         change.clusters = fresh;
@@ -263,6 +268,7 @@ impl Staged {
 
     /// Endpoints of clusters that changed, or whose assignment did.
     fn endpoints(&self, new: &Resources, inner: &Inner, fresh: &[Arc<Cluster>], now_ms: u64) {
+        let made: HashSet<&str> = fresh.iter().map(|one| &*one.name).collect();
         for cluster in fresh {
             if let Some(config) = new.clusters.get(&cluster.name)
                 && !matches!(config.discovery, Discovery::Dns { .. })
@@ -276,7 +282,7 @@ impl Staged {
                 let updated = changed(&new.assignments, &inner.resources.assignments, service);
                 if updated
                     && let Some(cluster) = inner.clusters.get(name)
-                    && !fresh.iter().any(|one| Arc::ptr_eq(one, cluster))
+                    && !made.contains(&**name)
                 {
                     cluster.discover(new.endpoints(config), now_ms);
                 }
@@ -290,20 +296,14 @@ impl Staged {
                 .routes
                 .as_ref()
                 .and_then(|name| self.tables.get(name));
-            found
-                .map(|(table, _)| Arc::clone(table))
-                .unwrap_or_default()
+            found.cloned().unwrap_or_default()
         };
         for (config, tls, grpc) in self.listeners.drain(..) {
             let cluster = config
                 .cluster
                 .as_ref()
                 .and_then(|name| inner.clusters.get(name));
-            let same_socket = |old: &Listener| {
-                old.address == config.address
-                    && old.captured == config.captured
-                    && old.protocol == config.protocol
-            };
+            let same_socket = |old: &Listener| old.address == config.address;
             match inner.listeners.get(&config.name) {
                 Some(served) if same_socket(&served.config.load()) => {
                     served.table.store(table(&config));

@@ -4,12 +4,13 @@
 //! swapped. Requests under way keep what they began with.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
 
 use cloudwright_config::{ConfigError, Resources};
-use cloudwright_guard::Limiter;
+use cloudwright_guard::{Authenticator, Limiter};
 
 use super::{served::Served, staging::Staged};
 use crate::{credentials::Material, routing::Table, telemetry::Registry, upstream::Cluster};
@@ -24,6 +25,8 @@ pub(super) struct Inner {
     /// Clusters by the service name of their discovery.
     pub(super) services: HashMap<Arc<str>, Vec<Arc<Cluster>>>,
     pub(super) series: Registry,
+    /// Those of the rules in force, which read files.
+    pub(super) authenticators: Mutex<Vec<Weak<Authenticator>>>,
     pub(super) limiters: Mutex<HashMap<Arc<str>, Arc<Limiter>>>,
 }
 
@@ -122,6 +125,45 @@ impl State {
                 }
             }
         }
+    }
+
+    /// A listener whose socket could not be opened: the next set tries again.
+    pub fn unopened(&self, name: &str) {
+        self.lock().listeners.remove(name);
+    }
+
+    fn authenticators(&self) -> Vec<Arc<Authenticator>> {
+        let inner = self.lock();
+        let all = inner
+            .authenticators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Files of keys that guards read.
+    #[must_use]
+    pub fn guard_files(&self) -> Vec<PathBuf> {
+        let all = self.authenticators();
+        all.iter()
+            .flat_map(|one| one.files())
+            .map(PathBuf::from)
+            .collect()
+    }
+
+    /// Reads the files of keys again; what cannot be read leaves the old keys in force. Gives the
+    /// reasons.
+    #[must_use]
+    pub fn reload_guards(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for one in self.authenticators() {
+            for file in one.files() {
+                let content = std::fs::read(file).map_err(|why| format!("{file}: {why}"));
+                let taken = content.and_then(|content| one.reload(file, &content));
+                problems.extend(taken.err());
+            }
+        }
+        problems
     }
 
     /// Adds the numbers of all routes in Prometheus' text format.

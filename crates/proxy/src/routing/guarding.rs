@@ -67,7 +67,9 @@ impl Guard {
         let mut authenticator = None;
         if let Some(config) = &config.authentication {
             let made = Authenticator::new(config, &mut read).map_err(|why| told(&why))?;
-            authenticator = Some(Arc::new(made));
+            let made = Arc::new(made);
+            resolver.authenticator(&made);
+            authenticator = Some(made);
             for provider in &config.providers {
                 let name: Option<Arc<str>> = match provider {
                     Provider::External(external) => Some(external.cluster.as_str().into()),

@@ -5,7 +5,7 @@ use cloudwright_config::{
     Action as ConfigAction, ConfigError, Forward as ConfigForward, Route,
     matching::{Condition, ValueMatch},
 };
-use cloudwright_guard::Limiter;
+use cloudwright_guard::{Authenticator, Limiter};
 use http::{HeaderName, Method, request::Parts};
 
 use super::{edits::Edits, guarding::Guard};
@@ -17,6 +17,8 @@ pub trait Resolver {
     fn cluster(&mut self, name: &Arc<str>) -> Arc<Cluster>;
     /// The numbers of a route.
     fn series(&mut self, label: &Arc<str>) -> Arc<Series>;
+    /// One that reads files, to be told when they change.
+    fn authenticator(&mut self, made: &Arc<Authenticator>);
     /// The limits of a route or virtual host, which go on with the buckets they had.
     fn limiter(&mut self, label: &Arc<str>, made: Limiter) -> Arc<Limiter>;
 }

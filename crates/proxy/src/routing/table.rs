@@ -159,7 +159,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudwright_guard::Limiter;
+    use cloudwright_guard::{Authenticator, Limiter};
 
     use crate::{telemetry::Series, upstream::Cluster};
 
@@ -172,6 +172,7 @@ mod tests {
         fn series(&mut self, _: &Arc<str>) -> Arc<Series> {
             Arc::default()
         }
+        fn authenticator(&mut self, _: &Arc<Authenticator>) {}
         fn limiter(&mut self, _: &Arc<str>, made: Limiter) -> Arc<Limiter> {
             Arc::new(made)
         }
